@@ -29,14 +29,13 @@ const SERVICE: [&str; 4] = [
 ];
 
 /// A new project whose images go to a registry, committed as its README says.
-struct Committed {
+struct Committed<'r> {
     project: TestProject,
-    registry: Registry,
+    registry: &'r Registry,
 }
 
-impl Committed {
-    fn new(name: &str, flags: &[&str]) -> Self {
-        let registry = Registry::with_password(USER, PASSWORD);
+impl<'r> Committed<'r> {
+    fn new(registry: &'r Registry, name: &str, flags: &[&str]) -> Self {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
         let place = TestProject::new(&[]).with_cache(&cache);
         place.succeed(&[&["new", name], flags].concat());
@@ -110,12 +109,6 @@ impl Committed {
     }
 }
 
-impl Drop for Committed {
-    fn drop(&mut self) {
-        remove_images(&format!("{}/", self.registry.host()));
-    }
-}
-
 /// A `PATH` on which `sparkpack` is the binary that is tested.
 fn path_with_this_binary() -> String {
     let folder = Path::new(env!("CARGO_BIN_EXE_sparkpack")).parent().unwrap();
@@ -128,7 +121,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn for_a_job_of(committed: &Committed) -> Self {
+    fn for_a_job_of(committed: &Committed<'_>) -> Self {
         let project = &committed.project;
         let place = TestProject::new(&[]).with_cache(project.cache());
         // Of the last commit alone, and on no branch, as runners do it.
@@ -159,6 +152,8 @@ impl Machine {
             .env("CI", "true")
             .env("SPARKPACK_CACHE", self.place.cache())
             .env("PIP_CACHE_DIR", pip_cache)
+            // What is imported once is not worth it.
+            .env("PIP_NO_COMPILE", "1")
             .env("PIP_FIND_LINKS", wheels())
             .envs(&step.variables);
         for name in [
@@ -214,9 +209,17 @@ fn assert_tested(tested: &Run) {
     assert!(summary.contains(" 6 passed"), "{}", tested.stdout);
 }
 
+/// One after the other, with one registry: what both projects stand on is pushed once, and the second adopts it.
 #[test]
-fn githubs_steps_check_test_and_push_a_clone() {
-    let committed = Committed::new("orders", &[]);
+fn the_steps_of_each_ci_check_test_and_push_a_clone() {
+    let registry = Registry::with_password(USER, PASSWORD);
+    githubs_steps(&registry);
+    gitlabs_steps(&registry);
+    remove_images(&format!("{}/", registry.host()));
+}
+
+fn githubs_steps(registry: &Registry) {
+    let committed = Committed::new(registry, "orders", &[]);
     let kept = committed.kept();
     let mut jobs = github_jobs(&committed.project.read(GITHUB));
     let (check, push) = (jobs.remove("check").unwrap(), jobs.remove("push").unwrap());
@@ -251,9 +254,9 @@ fn githubs_steps_check_test_and_push_a_clone() {
     );
 }
 
-#[test]
-fn gitlabs_steps_check_test_and_push_a_clone() {
-    let committed = Committed::new("orders", &["--ci", "gitlab", "--layout", "package"]);
+fn gitlabs_steps(registry: &Registry) {
+    let flags = ["--ci", "gitlab", "--layout", "package"];
+    let committed = Committed::new(registry, "orders", &flags);
     let mut jobs = gitlab_jobs(&committed.project.read(GITLAB));
     let names: Vec<&str> = jobs.keys().map(String::as_str).collect();
     assert_eq!(names, ["check", "push", "tests"]);
