@@ -377,7 +377,6 @@ fn a_verb_is_short() {
     let verbs: Vec<_> = verbs.map(|file| (file.lines, &file.path)).collect();
     let sum: usize = verbs.iter().map(|(lines, _)| lines).sum();
     assert!(verbs.len() > 10 && sum <= 3_000, "{sum} lines in {verbs:?}");
-    assert!(verbs.len() > 10 && sum <= 2_500, "{sum} lines in {verbs:?}");
     let long: Vec<_> = verbs.iter().filter(|(lines, _)| *lines > 250).collect();
     assert!(long.is_empty(), "{long:?}");
 }

@@ -64,16 +64,13 @@
 //! - `projects`: the layouts of well-known templates: few lines, no Dockerfile, and the job runs in real Spark
 //! - `real`: the example project with real Spark, from nothing to the job's result
 //!
-//! By verb: `init`: `init` · `package`: `packing`, `pythons`, `sources`, `requirements`, `bad_requirements`, `wheels`, `cases`, `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`:
-//! `planning`, `retagging`, `portability`, `platforms` · `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`,
-//! `same_as_built`, `ignoring`, `layouts`, `test_imports`,
+//! By verb: `init`: `init` · `package`: `packing`, `pythons`, `sources`, `requirements`, `bad_requirements`, `wheels`, `cases`,
+//! `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`, `portability`, `platforms` ·
+//! `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts`, `test_imports`,
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
-//! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
-//! `naming` · `run`: `running`, `real` · `new`: `creating`, `ci_files`, `ci_steps`.
-//! `manifests`, `halves`, `killed`, `hooks` · `doctor`: `doctor` · `eject`: `ejecting`, `same_as_built` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
-//! `naming` · `run`: `running`, `real` · `new`: `creating`.
-//! `manifests`, `halves`, `killed`, `hooks` · `doctor`: `doctor` · `completions`: `releasing` · `eject`: `ejecting`, `same_as_built` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`, `pins` · all: `mistakes`,
-//! `naming`.
+//! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`,
+//! `pins` · `run`: `running`, `real` · `new`: `creating`, `ci_files`, `ci_steps` · `doctor`: `doctor` · `eject`: `ejecting`,
+//! `same_as_built` · `completions`: `releasing` · all: `mistakes`, `naming`.
 //!
 //! The tests that need a Docker daemon or a registry, by the prefixes of their names; `scripts/test --fast` leaves them
 //! out.
@@ -86,11 +83,11 @@
 //! fast leaves out `adapters::registry::client::tests::push::` `adapters::registry::client::tests::ahead::a_registry_`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
-//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
-//! fast leaves out `ci_steps::` `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
-//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `doctor::a_machine_` `doctor::credentials_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
-//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::` `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::` `projects::every_template_is_` `init::every_tree_is_` `test_imports::` `why::` `same_as_built::` `accepted::`
-//! fast leaves out `mistakes::a_broken_dockerfile_` `naming::docker_and_skopeo_`
+//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::`
+//! fast leaves out `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::`
+//! fast leaves out `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
+//! fast leaves out `ci_steps::` `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_`
+//! fast leaves out `naming::docker_and_skopeo_` `doctor::a_machine_` `doctor::credentials_` `init::every_tree_is_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `certificates::` `adapters::registry::client::tests::tls::` `adapters::registry::client::tests::unanswered::a_connection_`
 //! fast leaves out `adapters::registry::client::tests::unanswered::an_`
