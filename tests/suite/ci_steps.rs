@@ -152,7 +152,7 @@ impl Machine {
             .env("CI", "true")
             .env("SPARKPACK_CACHE", self.place.cache())
             .env("PIP_CACHE_DIR", pip_cache)
-            // What is imported once is not worth it.
+            // Compiling what is imported once is not worth it.
             .env("PIP_NO_COMPILE", "1")
             .env("PIP_FIND_LINKS", wheels())
             .envs(&step.variables);
