@@ -169,8 +169,8 @@ start_cluster() {
     say "cluster: Kubernetes $KUBERNETES is ready"
 }
 
-# What the kubelet and the plugins of the network keep at places of this machine.
-CLUSTER_PLACES=(/var/lib/kubelet /var/lib/cni /var/log/containers)
+# What the kubelet, the plugins of the network and containerd keep at places of this machine.
+CLUSTER_PLACES=(/var/lib/kubelet /var/lib/cni /var/log/containers /run/containerd)
 # What the kubelet sets, which no namespace holds.
 CLUSTER_SETTINGS=(kernel.panic kernel.panic_on_oops vm.overcommit_memory)
 
