@@ -498,4 +498,16 @@ fn what_other_images_lack_in_the_locks_stops_none_of_the_chosen() {
         assert!(refused.stderr.contains("127.0.0.1:1"), "{}", refused.stderr);
     }
     assert_eq!(project.read("sparkpack.lock"), lock);
+
+    // Nor does a source of it that this machine lacks.
+    project.write(
+        "docker/side/Dockerfile",
+        "FROM base\nCOPY --from=tool / /opt/\n",
+    );
+    let source = "[sources.tool]\npath = \"../nowhere\"\n\n[images.side]\ncontexts.tool = \"tool\"";
+    project.edit("sparkpack.toml", "[images.side]", source);
+    assert!(project.succeed(&["run"]).stdout.contains("RESULT driver "));
+    let refused = project.run(&["build", "side"]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("nowhere"), "{}", refused.stderr);
 }

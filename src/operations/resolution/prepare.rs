@@ -233,7 +233,7 @@ pub(crate) struct ResolvedLocks {
 impl Resolver<'_> {
     pub(crate) fn resolve(&self, mut files: LockFiles) -> Result<ResolvedLocks, Error> {
         let policy = self.services.policy();
-        let local_sources = local_sources(self.session, self.services, self.inputs)?;
+        let local_sources = self.local_sources()?;
         if policy != LockPolicy::ReadOnly {
             self.lock_recipes(&mut files.lock);
             let lookup = Lookup {
@@ -271,6 +271,25 @@ impl Resolver<'_> {
             local_sources,
             unlocked: unlocked.map(|unlocked| unlocked.image).collect(),
         })
+    }
+
+    /// The checksums of the sources on this machine. What is wrong with one that no image needs which is wanted stops nothing.
+    fn local_sources(&self) -> Result<BTreeMap<String, Digest>, Error> {
+        let mut digests = BTreeMap::new();
+        let wanted = used_sources(self.wanted);
+        for name in used_sources(self.inputs) {
+            let Some(source) = self.session.project.sources.get(&name) else {
+                continue;
+            };
+            if let Origin::Path(_) = source.origin {
+                let fetcher = self.services.fetcher();
+                match fetcher.checksum(source, &mut |_, _| ()) {
+                    Err(_) if !wanted.contains(&name) => {}
+                    digest => drop(digests.insert(name, digest?)),
+                }
+            }
+        }
+        Ok(digests)
     }
 
     /// Locks the built-in recipes of the images that are wanted, and drops those that no image has any more.
@@ -333,23 +352,6 @@ impl LockPolicy {
             PlanError::Defect(defect) => defect.into(),
         }
     }
-}
-
-fn local_sources(
-    session: &Session<'_>,
-    services: &Services<'_>,
-    inputs: &Inputs,
-) -> Result<BTreeMap<String, Digest>, Error> {
-    let mut digests = BTreeMap::new();
-    for name in used_sources(inputs) {
-        let Some(source) = session.project.sources.get(&name) else {
-            continue;
-        };
-        if let Origin::Path(_) = source.origin {
-            digests.insert(name, services.fetcher().checksum(source, &mut |_, _| ())?);
-        }
-    }
-    Ok(digests)
 }
 
 /// The built-in recipes of images.
