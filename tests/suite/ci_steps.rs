@@ -63,7 +63,9 @@ impl<'r> Committed<'r> {
             .current_dir(self.project.root())
             .env("PATH", path_with_this_binary())
             .env("HOME", self.project.home())
-            .env("SPARKPACK_CACHE", self.project.cache());
+            .env("SPARKPACK_CACHE", self.project.cache())
+            // A person types it, at a machine of their own.
+            .env_remove("CI");
         for role in ["AUTHOR", "COMMITTER"] {
             shell.env(format!("GIT_{role}_NAME"), "ada");
             shell.env(format!("GIT_{role}_EMAIL"), "ada@localhost");

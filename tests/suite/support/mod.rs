@@ -183,10 +183,9 @@ impl TestProject {
 
     /// The reference of an image of this checkout.
     pub(crate) fn reference(&self, image: &str) -> String {
-        let references = self.succeed(&["tags"]).stdout;
-        let end = format!("/{image}:");
-        let mut named = references.lines().filter(|line| line.contains(&end));
-        named.next().unwrap().to_owned()
+        let reference = self.succeed(&["tags", image]).stdout;
+        assert_eq!(reference.lines().count(), 1, "{reference}");
+        reference.trim().to_owned()
     }
 
     /// Writes docker's configuration with a password for a registry.
