@@ -160,8 +160,8 @@ fn ending(file: &str) -> &str {
     at.map_or(name, |at| &name[at..])
 }
 
-/// A file's name as a glob that matches only it.
-fn escaped(file: &str) -> String {
+/// A file's path as a glob that matches only it.
+pub(super) fn escaped(file: &str) -> String {
     let mut glob = String::new();
     for character in file.chars() {
         if "*?[]{}\\".contains(character) {

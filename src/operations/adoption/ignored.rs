@@ -9,6 +9,7 @@ use super::{
     code::{CodePlaces, JobCode},
     document::ConfigTable,
     draft::{Draft, TableMaker},
+    globs::escaped,
     remark::Remark,
     survey::ProjectSurvey,
 };
@@ -33,7 +34,6 @@ impl TableMaker<'_> {
             return;
         };
         match (&code.src, left_out.as_slice()) {
-            (_, []) => {}
             (CodePlaces::Root(_), patterns) if patterns.len() <= PATTERNS => {
                 table.list("exclude", patterns).from("as in", &place);
             }
@@ -61,30 +61,33 @@ fn left_out(survey: &ProjectSurvey, code: &JobCode) -> Option<(Vec<String>, Plac
     }
     let usual = DefaultExcludes::of_job_sources();
     let mut patterns = BTreeSet::new();
-    let mut line: Option<usize> = None;
+    let mut lines = BTreeSet::new();
     for root in &code.roots {
         let below = format!("{root}/");
-        let packed: Vec<&str> = survey
-            .tree
-            .files()
-            .filter_map(|file| file.strip_prefix(&below))
+        let packed = survey.tree.files();
+        let packed = packed.filter_map(|file| file.strip_prefix(&below));
+        let packed: Vec<&str> = packed
             .filter(|file| usual.excluded(file, false).is_none())
             .collect();
-        let is_out = |file: &&str| rules.excluded(&format!("{below}{file}"));
-        let out: Vec<&str> = packed.iter().copied().filter(is_out).collect();
+        let mut out = Vec::new();
+        for file in &packed {
+            let rule = rules.deciding(&format!("{below}{file}"));
+            if let Some(rule) = rule.filter(|rule| !rule.includes) {
+                out.push(*file);
+                lines.insert(rule.line);
+            }
+        }
         let (all, gone) = (by_folder(&packed), by_folder(&out));
         for file in out {
             // The whole folder, where nothing in it is kept.
             let whole = folders_above(file).find(|folder| all.get(folder) == gone.get(folder));
-            patterns.insert(whole.map_or_else(
-                || format!("/{}", literal(file)),
-                |folder| format!("/{}/", literal(folder)),
-            ));
-            let rule = rules.deciding(&format!("{below}{file}"));
-            line = line.into_iter().chain(rule.map(|rule| rule.line)).min();
+            patterns.insert(match whole {
+                Some(folder) => format!("/{}/", escaped(folder)),
+                None => format!("/{}", escaped(file)),
+            });
         }
     }
-    let place = Place::of_line(Path::new(FILE), line?);
+    let place = Place::of_line(Path::new(FILE), lines.pop_first()?);
     Some((patterns.into_iter().collect(), place))
 }
 
@@ -95,16 +98,4 @@ fn by_folder<'p>(files: &[&'p str]) -> BTreeMap<&'p str, usize> {
         *counts.entry(folder).or_default() += 1;
     }
     counts
-}
-
-/// A path as a pattern that is it alone.
-fn literal(path: &str) -> String {
-    let mut text = String::new();
-    for character in path.chars() {
-        if matches!(character, '*' | '?' | '[' | '\\') {
-            text.push('\\');
-        }
-        text.push(character);
-    }
-    text
 }
