@@ -1,34 +1,16 @@
 //! What actionlint, and shellcheck by it, say of the CI files that `new` writes.
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+use std::{path::Path, process::Command};
+
+use crate::{
+    golang::installed,
+    support::{GITHUB, GITLAB, PROJECTS, Run, TestProject, ci_file, gitlab_jobs, program, run},
 };
-
-use crate::support::{
-    GITHUB, GITLAB, PROJECTS, Run, TestProject, ci_file, gitlab_jobs, program, run,
-};
-
-const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
-
-/// actionlint, which is kept beside the cache.
-fn actionlint() -> PathBuf {
-    let (_, version) = ACTIONLINT.split_once('@').unwrap();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("actionlint-{version}"));
-    let file = folder.join("actionlint");
-    if !file.is_file() {
-        let mut go = Command::new("timeout");
-        let go = go.args(["600", "go", "install", ACTIONLINT]);
-        let installed = run(go.env("GOBIN", &folder).env("GOFLAGS", "-buildvcs=false"));
-        assert_eq!(installed.code, 0, "{}", installed.stderr);
-    }
-    file
-}
 
 /// Has actionlint look at a workflow, and shellcheck at its steps.
 fn lint_workflow(folder: &Path) -> Run {
-    let mut command = Command::new(actionlint());
+    let actionlint = installed("github.com/rhysd/actionlint/cmd/actionlint", "1.7.12");
+    let mut command = Command::new(actionlint);
     command
         .args(["-no-color", "-shellcheck", "shellcheck", GITHUB])
         .current_dir(folder);
@@ -40,22 +22,10 @@ fn check_shells(folder: &Path) -> Run {
     let jobs = gitlab_jobs(&fs_err::read_to_string(folder.join(GITLAB)).unwrap());
     assert_eq!(jobs.len(), 3, "{jobs:?}");
     let scripts: Vec<&str> = jobs.values().map(|step| step.script.as_str()).collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs_err::write(file.path(), scripts.concat()).unwrap();
     let mut shellcheck = Command::new("shellcheck");
-    let mut shellcheck = shellcheck
-        .args(["--shell", "bash", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = shellcheck.stdin.take().unwrap();
-    stdin.write_all(scripts.concat().as_bytes()).unwrap();
-    drop(stdin);
-    let output = shellcheck.wait_with_output().unwrap();
-    Run {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::new(),
-    }
+    run(shellcheck.args(["--shell", "bash"]).arg(file.path()))
 }
 
 /// What is changed in a CI file, and what a linter says of it then.

@@ -1,18 +1,16 @@
 //! The connectors for Google Cloud Storage and `BigQuery`, as the example's configuration names them.
 
 use std::{
-    net::TcpListener,
+    net::TcpStream,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use crate::{
     example::{Example, run_container},
-    golang::{built, go},
-    support::{docker, program, run},
+    golang::installed,
+    support::{docker, free_port, program, run},
 };
-
-const FAKE_GCS: &str = "1.56.1";
 
 /// Asks the driver's JVM for the connector's class, and Hadoop for the file system of `gs://`; reads no file.
 const PROBE: &str = r#"from pyspark.sql import SparkSession
@@ -126,25 +124,8 @@ struct Storage {
 
 impl Storage {
     fn start() -> Self {
-        let folder = format!("fake-gcs-server-{FAKE_GCS}");
-        let server = built(&folder, "fake-gcs-server", |unfinished| {
-            let module = format!("github.com/fsouza/fake-gcs-server@v{FAKE_GCS}");
-            let place = unfinished.join("module");
-            fs_err::create_dir(&place).unwrap();
-            fs_err::write(place.join("go.mod"), "module storage\n").unwrap();
-            go(&place, &["get", &module]);
-            let program = unfinished.join("fake-gcs-server");
-            let arguments = ["build", "-p=2", "-ldflags=-s -w", "-o"];
-            let package = "github.com/fsouza/fake-gcs-server";
-            go(
-                &place,
-                &[&arguments[..], &[program.to_str().unwrap(), package]].concat(),
-            );
-        });
-        let port = {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap().port()
-        };
+        let server = installed("github.com/fsouza/fake-gcs-server", "1.56.1");
+        let port = free_port();
         let url = format!("http://127.0.0.1:{port}");
         let process = Command::new(server)
             .args(["-scheme", "http", "-host", "127.0.0.1", "-port"])
@@ -156,7 +137,7 @@ impl Storage {
             .unwrap();
         let server = Self { process, url };
         let end = Instant::now() + Duration::from_secs(30);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < end, "it does not listen");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -197,6 +178,14 @@ impl Drop for Storage {
     }
 }
 
+/// What a job of the example prints by `run`, which ends with this code.
+fn ran(example: &Example, arguments: &[&str], code: i32) -> String {
+    let arguments = [&["run"], arguments].concat();
+    let ran = run(&mut example.project.command(&arguments));
+    assert_eq!(ran.code, code, "{}{}", ran.stdout, ran.stderr);
+    ran.stdout
+}
+
 /// The comment of the manifest is taken away, as it and the guide say; beside that only what a bucket elsewhere needs.
 #[test]
 fn a_job_writes_into_a_bucket_by_what_its_manifest_says() {
@@ -218,15 +207,10 @@ fn a_job_writes_into_a_bucket_by_what_its_manifest_says() {
         "  #   fs.gs.auth.type: SERVICE_ACCOUNT_JSON_KEYFILE",
         &elsewhere,
     );
-    let mut command = example
-        .project
-        .command(&["run", "penguins-islands", "--network", "host"]);
-    let ran = run(&mut command);
-    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    let printed = ran(&example, &["penguins-islands", "--network", "host"], 0);
     assert!(
-        ran.stdout.contains("wrote gs://penguins/rows/islands\n"),
-        "{}",
-        ran.stdout
+        printed.contains("wrote gs://penguins/rows/islands\n"),
+        "{printed}"
     );
     let parts = storage.objects("rows/islands/", ".csv");
     let [rows] = &parts[..] else {
@@ -249,27 +233,18 @@ fn a_load_into_bigquery_without_credentials_ends_with_a_line() {
     edit("spark-4.1-bigquery:VERSION", "spark-3.5-bigquery:0.42.1");
     example.succeed("job");
     let table = "project.dataset.islands";
-    let arguments = ["--job", "islands", "--output", "/tmp/output"];
-    let mut command = example.project.command(
-        &[
-            &["run", "job", "--network", "none", "--"],
-            &arguments[..],
-            &["--bigquery-table", table],
-        ]
-        .concat(),
-    );
-    let ran = run(&mut command);
-    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    let job = ["job", "--network", "none", "--", "--job", "islands"];
+    let places = ["--output", "/tmp/output", "--bigquery-table", table];
+    let printed = ran(&example, &[&job[..], &places].concat(), 1);
     assert!(
-        ran.stdout.contains("wrote /tmp/output/islands.csv\n"),
-        "{}",
-        ran.stdout
+        printed.contains("wrote /tmp/output/islands.csv\n"),
+        "{printed}"
     );
     // Spark prints on stdout what Python prints on stderr.
-    let told = ran.stdout.lines().find(|line| line.starts_with("cannot "));
+    let told = printed.lines().find(|line| line.starts_with("cannot "));
     let wanted = format!("cannot load {table}: A project ID is required for this service");
-    assert!(told.unwrap().starts_with(&wanted), "{}", ran.stdout);
+    assert!(told.unwrap().starts_with(&wanted), "{printed}");
     for noise in ["Traceback", "\tat "] {
-        assert!(!ran.stdout.contains(noise), "{}", ran.stdout);
+        assert!(!printed.contains(noise), "{printed}");
     }
 }

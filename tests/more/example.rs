@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use crate::support::{Run, TestProject, docker, program, remove_images, run};
+use crate::support::{Run, TestProject, docker, program, remove_images, run, started_by};
 
 /// The copy. It shares the cache of Spark and wheels with the first suite. Its images are removed from the daemon when
 /// it is dropped.
@@ -51,18 +51,7 @@ impl Example {
     pub(crate) fn build(&self, image: &str) -> Run {
         let plain = self.project.command(&["build", image]);
         let mut command = Command::new("timeout");
-        command
-            .arg("1200")
-            .arg(plain.get_program())
-            .args(plain.get_args())
-            .current_dir(self.project.root());
-        for (name, value) in plain.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        run(&mut command)
+        run(started_by(command.arg("1200"), &plain))
     }
 
     /// Runs a build that must succeed.

@@ -19,13 +19,26 @@ pub(crate) fn built(folder: &str, program: &str, build: impl FnOnce(&Path)) -> P
     file
 }
 
-/// Runs `go`, for at most half an hour.
+/// The program of a package, installed as it is published.
+pub(crate) fn installed(package: &str, version: &str) -> PathBuf {
+    let program = package.rsplit('/').next().unwrap();
+    built(&format!("{program}-{version}"), program, |unfinished| {
+        let published = format!("{package}@v{version}");
+        go(
+            unfinished,
+            &["install", "-p=2", "-ldflags=-s -w", &published],
+        );
+    })
+}
+
+/// Runs `go` in a folder, into which it installs what it is asked to, for at most half an hour.
 pub(crate) fn go(folder: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("timeout");
     command
         .args(["1800", "go"])
         .args(arguments)
         .current_dir(folder)
+        .env("GOBIN", folder)
         .env("CGO_ENABLED", "0")
         .env("GOFLAGS", "-buildvcs=false");
     let run = support::run(&mut command);

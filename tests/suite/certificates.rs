@@ -1,8 +1,8 @@
 //! Registries behind TLS by name: the folders of docker and podman with their certificates, and what is not trusted.
 
-use std::{net::TcpListener, process::Command};
+use std::process::Command;
 
-use crate::support::{Run, TestProject, run, small};
+use crate::support::{Run, TestProject, free_port, run, small, started_by};
 
 /// Runs `sparkpack` in a network of its own with an `/etc` of its own, beside a registry whose certificate was made as
 /// docker's manual says: by itself, for `registry.test`. What is served at which port, and then where its certificate
@@ -157,14 +157,7 @@ impl Row {
         command.args(["--net", "--mount", "bash", "-c", MACHINE, "bash"]);
         command.arg(folder.path()).arg(port.to_string());
         command.args([self.serve, &place.replace("HOME", &home)]);
-        command.arg(inner.get_program()).args(inner.get_args());
-        command.current_dir(project.root());
-        for (name, value) in inner.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        started_by(&mut command, &inner);
         for name in ["HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
             command.env_remove(name).env_remove(name.to_lowercase());
         }
@@ -177,8 +170,7 @@ impl Row {
 
 #[test]
 fn a_registry_is_trusted_by_its_folder_and_nothing_else_is_passed_over() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port();
+    let port = free_port();
     for row in ROWS {
         let run = row.run(port);
         let wanted = if row.told.is_empty() { 0 } else { 5 };

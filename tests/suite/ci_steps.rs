@@ -97,9 +97,10 @@ impl<'r> Committed<'r> {
     /// The registry has the image that the committed manifest names, with the digest that the push printed.
     fn assert_pushed(&self, printed: &str) {
         let named = self.named();
-        let line = printed.lines().find(|line| line.starts_with(&named));
-        let (reference, digest) = line.unwrap_or_default().split_once('@').unwrap();
-        assert_eq!(reference, named);
+        let mut pushed = printed.lines().filter_map(|line| line.split_once('@'));
+        let Some((_, digest)) = pushed.find(|(reference, _)| *reference == named) else {
+            panic!("{named} is not what was pushed: {printed}");
+        };
         let image = format!("docker://{named}");
         let credentials = Chain::credentials();
         let inspect = ["inspect", "--tls-verify=false", "--creds", &credentials];

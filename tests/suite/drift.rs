@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use walkdir::WalkDir;
 
-use crate::support::{OLD, Offline, Run, SETTLED, SPARK, program, run, tree};
+use crate::support::{OLD, Offline, Run, SETTLED, SPARK, program, run, started_by, tree};
 
 /// The time limit for an alias bomb in a debug build on a busy machine; without a bound in the code it would take for
 /// ever.
@@ -637,19 +637,8 @@ fn seconds(case: &Offline, text: &str, arguments: &[&str]) -> (f64, Run) {
     case.project.write("kubernetes/many.yml", text);
     let plain = case.project.command(arguments);
     let mut timed = Command::new("bash");
-    timed
-        .args(["-c", "TIMEFORMAT=%U; time \"$0\" \"$@\" 2>/dev/null"])
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .current_dir(case.project.root())
-        .env("LC_ALL", "C");
-    for (name, value) in plain.get_envs() {
-        match value {
-            Some(value) => timed.env(name, value),
-            None => timed.env_remove(name),
-        };
-    }
-    let ran = run(&mut timed);
+    timed.args(["-c", "TIMEFORMAT=%U; time \"$0\" \"$@\" 2>/dev/null"]);
+    let ran = run(started_by(&mut timed, &plain).env("LC_ALL", "C"));
     (ran.stderr.trim().parse().unwrap(), ran)
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use sparkpack::image::Digest;
 
-use crate::support::{Run, TestProject, program, run, small};
+use crate::support::{Run, TestProject, give_variables, program, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 const ONE: &str = "src/jobs/one.py";
@@ -182,12 +182,7 @@ impl Checkout {
                 command.env_remove(variable);
             }
         }
-        for (variable, value) in plain.get_envs() {
-            match value {
-                Some(value) => command.env(variable, value),
-                None => command.env_remove(variable),
-            };
-        }
+        give_variables(&plain, &mut command);
         let path = std::env::var("PATH").unwrap();
         let path = format!("{}:{path}", home.join("bin").display());
         command

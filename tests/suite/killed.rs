@@ -21,7 +21,7 @@ use std::{
 
 use walkdir::WalkDir;
 
-use crate::support::{Index, Run, SETTLED, TestProject, program, run, small};
+use crate::support::{Index, Run, SETTLED, TestProject, program, run, small, started_by};
 
 const ROOT: &str = "registry.example/root:1";
 
@@ -90,15 +90,7 @@ fn traced(project: &TestProject, options: &[&str], arguments: &[&str]) -> Output
     command.args(["--cpu-list", &core.to_string(), "strace"]);
     let trace = project.home().join("trace");
     command.arg("-o").arg(trace).args(options);
-    command.arg(own.get_program()).args(own.get_args());
-    command.current_dir(project.root());
-    for (name, value) in own.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    let output = command.output();
+    let output = started_by(&mut command, &own).output();
     output.unwrap_or_else(|error| panic!("strace cannot be run: {error}; scripts/test installs it"))
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use crate::support::{
     Index, Registry, Root, Run, TestProject, docker, host_python, program, remove_images, run,
+    started_by,
 };
 
 /// A chain of kilobyte layers with packages from an index of its own. Its images are removed from the daemon
@@ -474,18 +475,7 @@ fn what_nothing_uses_any_more_is_dropped_and_a_new_image_was_not_locked_before()
 fn without_network(project: &TestProject, arguments: &[&str]) -> Run {
     let command = project.command(arguments);
     let mut alone = Command::new("unshare");
-    alone
-        .args(["--net", "--"])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .current_dir(command.get_current_dir().unwrap());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => alone.env(name, value),
-            None => alone.env_remove(name),
-        };
-    }
-    run(&mut alone)
+    run(started_by(alone.args(["--net", "--"]), &command))
 }
 
 #[test]
@@ -652,17 +642,8 @@ fn a_lock_that_cannot_be_written_loses_nothing() {
         "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec \"$@\"";
     shell
         .args(["--mount", "--", "sh", "-c", script, "sh"])
-        .arg(&folder)
-        .arg(command.get_program())
-        .args(command.get_args())
-        .current_dir(project.root());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    let run = run(&mut shell);
+        .arg(&folder);
+    let run = run(started_by(&mut shell, &command));
     assert_eq!(run.code, 6, "{}", run.stderr);
     assert!(run.stderr.contains("docker/ds"), "{}", run.stderr);
     assert_eq!(project.files(), files, "none was written");

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{
     PASSWORD, Registry, Run, StandIn, TestProject, USER, docker, image_id, program, remove_images,
-    run_driver,
+    run_driver, started_by,
 };
 
 /// Two jobs on a stand-in that is in the daemon and in no registry.
@@ -356,18 +356,8 @@ fn an_export_is_streamed() {
                   code = subprocess.run(sys.argv[1:]).returncode\n\
                   print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)\n\
                   sys.exit(code)";
-    command
-        .args(["-c", script])
-        .arg(sparkpack.get_program())
-        .args(sparkpack.get_args());
-    command.current_dir(only.project.root());
-    for (name, value) in sparkpack.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    let pushed = crate::support::run(&mut command);
+    let command = started_by(command.args(["-c", script]), &sparkpack);
+    let pushed = crate::support::run(command);
     assert!(is_export(&pushed));
     let kilobytes: u64 = pushed.stderr.lines().last().unwrap().parse().unwrap();
     assert!(kilobytes < 200 << 10, "{kilobytes} KiB");

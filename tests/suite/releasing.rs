@@ -9,9 +9,8 @@ use std::{
 use clap::CommandFactory;
 use sparkpack::cli::Cli;
 
-use crate::support::{Run, TestProject, program, run};
+use crate::support::{Run, TestProject, VERSION, program, run};
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 const BINARY: &str = env!("CARGO_BIN_EXE_sparkpack");
 
 /// The verbs of the command line, without `help`.

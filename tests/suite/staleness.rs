@@ -9,7 +9,7 @@ use std::{
 
 use sparkpack::image::Digest;
 
-use crate::support::{Root, SETTLED, TestProject, program, remove_images, run, small};
+use crate::support::{Root, SETTLED, TestProject, program, remove_images, run, small, started_by};
 
 const ROOT: &str = "registry.example/root:1";
 
@@ -570,16 +570,8 @@ fn what_is_no_cache_of_ours_is_a_miss() {
     for (name, script) in instead {
         program("sh", &["-euc", script, "sh", file, folder]);
         let mut command = cached.project.command(&["tags"]);
-        let limited = run(Command::new("timeout")
-            .arg("20")
-            .arg(command.get_program())
-            .args(command.get_args())
-            .current_dir(cached.project.root())
-            .envs(
-                command
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            ));
+        let mut timeout = Command::new("timeout");
+        let limited = run(started_by(timeout.arg("20"), &command));
         assert_eq!(
             (limited.code, limited.stdout),
             (0, cached.wanted.clone()),

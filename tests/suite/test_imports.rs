@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Chain, Index, TestProject, docker, run};
+use crate::support::{Chain, Index, TestProject, docker, run, started_by};
 
 /// No daemon answers there.
 const NOWHERE: (&str, &str) = ("DOCKER_HOST", "unix:///nowhere/docker.sock");
@@ -55,16 +55,7 @@ fn begun(project: &TestProject, line: &str) -> Child {
 fn begun_by(command: &Command, line: &str) -> Child {
     // Who is started in the background by a shell without jobs ignores SIGINT until it says otherwise.
     let mut heedful = Command::new("env");
-    heedful.arg("--default-signal").arg(command.get_program());
-    heedful.args(command.get_args());
-    heedful.current_dir(command.get_current_dir().unwrap());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => heedful.env(name, value),
-            None => heedful.env_remove(name),
-        };
-    }
-    let mut child = heedful
+    let mut child = started_by(heedful.arg("--default-signal"), command)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

@@ -16,6 +16,7 @@ mod wheel;
 
 use std::{
     ffi::OsStr,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::Arc,
@@ -37,6 +38,32 @@ pub(crate) use schema::{Schema, spoiled};
 pub(crate) use stand_in::StandIn;
 use tempfile::TempDir;
 pub(crate) use wheel::{VERSION, path_without_rust, wheels};
+
+/// A port of the loopback interface that nobody has.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Gives a command the variables that another one was given, and takes those that it was not.
+pub(crate) fn give_variables(of: &Command, to: &mut Command) {
+    for (name, value) in of.get_envs() {
+        match value {
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
+        };
+    }
+}
+
+/// Has a program start this command: its words come behind those of the program, its folder and its variables are the program's.
+pub(crate) fn started_by<'p>(program: &'p mut Command, command: &Command) -> &'p mut Command {
+    program.arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        program.current_dir(folder);
+    }
+    give_variables(command, program);
+    program
+}
 
 /// Clearly longer than the age that a file must have for its digest to be cached, on any file system whose times have
 /// fractions of a second.
