@@ -28,9 +28,9 @@ module_folder() {
     (cd "$STATE" && go mod download -json "$1" | jq -r .Dir)
 }
 
-# go_build FOLDER ARGUMENT…: without symbols, and leaving the cores to others.
+# go_build FOLDER OUTPUT ARGUMENT…: into STATE/bin, leaving the cores to others.
 go_build() {
-    quiet nice -n 10 env -C "$1" go build -mod=mod -o "$STATE/bin/" "${@:2}"
+    quiet nice -n 10 env -C "$1" go build -o "$STATE/bin/$2" "${@:3}"
 }
 
 # has_programs NAME…
@@ -69,8 +69,8 @@ build_kubernetes() {
     for library in "${programs[@]}"; do
         packages+=("k8s.io/kubernetes/cmd/$library")
     done
-    go_build "$folder" -ldflags "-s -w -X ${version}Version=v$KUBERNETES -X ${version}Major=1 -X ${version}Minor=34" "${packages[@]}" || return 1
-    quiet nice -n 10 env -C "$folder" go build -mod=mod -ldflags '-s -w' -o "$STATE/bin/etcd" go.etcd.io/etcd/server/v3 || return 1
+    go_build "$folder" '' -mod=mod -ldflags "-s -w -X ${version}Version=v$KUBERNETES -X ${version}Major=1 -X ${version}Minor=34" "${packages[@]}" || return 1
+    go_build "$folder" etcd -mod=mod -ldflags '-s -w' go.etcd.io/etcd/server/v3 || return 1
     say "cluster: built Kubernetes $KUBERNETES, and etcd"
 }
 
@@ -97,7 +97,7 @@ func main() {
 	coremain.Run()
 }
 END
-    CGO_ENABLED=0 go_build "$folder" -ldflags '-s -w' . || return 1
+    CGO_ENABLED=0 go_build "$folder" coredns -mod=mod -ldflags '-s -w' . || return 1
     say "cluster: built CoreDNS $COREDNS"
 }
 
@@ -108,7 +108,7 @@ build_operator() {
         return
     fi
     folder=$(operator_folder) || return 1
-    CGO_ENABLED=0 quiet nice -n 10 env -C "$folder" go build -trimpath -o "$STATE/bin/spark-operator" \
+    CGO_ENABLED=0 go_build "$folder" spark-operator -trimpath \
         -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$SPARK_OPERATOR" ./cmd/operator || return 1
     say "cluster: built the Spark operator $SPARK_OPERATOR"
 }

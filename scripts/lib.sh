@@ -398,6 +398,36 @@ python_environment() {
     say "python: $* in $STATE/venv"
 }
 
+# empty_folder FOLDER: makes it if it is not there, and prints its whole path; false if something is in it.
+empty_folder() {
+    mkdir -p "$1" && cd "$1" || return 1
+    if [ -n "$(ls -A)" ]; then
+        fail "$PWD is not empty: name a folder that is, or one that is not there yet"
+        return 1
+    fi
+    echo "$PWD"
+}
+
+# example_with_registry HOST FOLDER: copies the example project there, with its images in this registry.
+example_with_registry() {
+    mkdir -p "$2" && cp -R "$(dirname "${BASH_SOURCE[0]}")/../example-project/." "$2" || return 1
+    rm -rf "$2/dist"
+    sed -i "s|127.0.0.1:5000|$1|g" "$2"/sparkpack.toml "$2"/kubernetes/*.yml "$2"/kubernetes/*/*.yml
+    git init --quiet "$2"
+}
+
+# operator_from PATH FOLDER: the operator's image of the example in FOLDER gets the program at PATH.
+operator_from() {
+    sed -i -E 's|^image = ".*/spark-operator/.*"|source = "operator"\npath = "/spark-operator"|' "$2/sparkpack.toml"
+    printf '\n[sources.operator]\npath = "%s"\n' "$1" >>"$2/sparkpack.toml"
+}
+
+# commit_all FOLDER MESSAGE
+commit_all() {
+    git -C "$1" add --all
+    git -C "$1" -c user.name=sparkpack -c user.email=sparkpack@localhost commit --quiet --message "$2"
+}
+
 # ensure_go MINOR WHAT: makes sure that there is Go 1.MINOR or newer, which WHAT needs: the one on the PATH, or Debian's.
 ensure_go() {
     command -v go >/dev/null || need_packages golang-go || return 1
