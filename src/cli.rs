@@ -17,6 +17,17 @@ pub struct Cli {
     /// Print the output of builds and what is behind a reason; twice: which rule leaves a file out.
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
+    /// How long to wait for another sparkpack that works in the same project.
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value_t = 600,
+        env = "SPARKPACK_LOCK_TIMEOUT",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub lock_timeout: u64,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -232,7 +243,7 @@ variable CI is set to anything but `false` or `0`; --no-strict switches it off."
 Exit code 1 where one does not, with a unified diff on stdout: `sparkpack pin` makes that change.
 
 --format json prints one document (`version` 1); github prints workflow commands that annotate the lines of a pull \
-request; gitlab prints a Code Quality report. --remote also asks the registry whether it has every image that the \
+request; gitlab prints a Code Quality report. What looks like a credential in the images' files is exit code 2. --remote also asks the registry whether it has every image that the \
 manifests name, and every digest that is pinned."
     )]
     Check(CheckArguments),
@@ -311,6 +322,27 @@ input like any other: a change of it moves the tag of the image, and those of al
 another tag at once, and need a builder from then on."
     )]
     Eject(EjectArguments),
+}
+
+impl ProjectCommand {
+    /// The verb, as it is typed.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Package(_) => "package",
+            Self::Lock(_) => "lock",
+            Self::Plan(_) => "plan",
+            Self::Tags(_) => "tags",
+            Self::Why(_) => "why",
+            Self::Diff(_) => "diff",
+            Self::Pin(_) => "pin",
+            Self::Check(_) => "check",
+            Self::Build(_) => "build",
+            Self::Run(_) => "run",
+            Self::Push(_) => "push",
+            Self::Eject(_) => "eject",
+        }
+    }
 }
 
 /// What a new project is like.

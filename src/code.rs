@@ -233,7 +233,7 @@ codes! {
         "A file's name is not UTF-8."
         "rename it, or leave it out"
     E074 2
-        "Two names differ only in case."
+        "Two names differ only in case, or in the form of their Unicode letters."
         "rename one: macOS and Windows keep only one of them"
     E075 2
         "A symbolic link leads out of the tree."
@@ -331,6 +331,9 @@ codes! {
     E113 2
         "A Dockerfile copies the whole context in a way that would copy the Dockerfile which is sent into the image too."
         "write the instruction as the message says"
+    E114 2
+        "What would get into an image holds what looks like a credential."
+        "take it out; if it is none, allow it by the line for `[secrets]` that the hint names"
     E120 2
         "Python cannot read the whole of an archive: it has too many files, or is too large."
         "leave out what is no code by `exclude`, or set `python = \"3.13\"` for the chain"
@@ -493,6 +496,9 @@ codes! {
     E506 5
         "A variable that names a proxy, or what is reached without one, is not understood."
         "write HTTPS_PROXY=http://HOST:PORT, and the entries of NO_PROXY with commas between them"
+    E507 5
+        "A registry failed in passing while the Docker daemon pushed or pulled, each time that it was tried."
+        "run it again: what has arrived is kept"
     E601 6
         "The Docker daemon cannot be reached."
         "start Docker, or set DOCKER_HOST"
@@ -535,6 +541,12 @@ codes! {
     E614 6
         "A folder of images (an OCI image layout) is not whole, or none."
         "delete it, and build again"
+    E615 6
+        "Another sparkpack works in this project, or makes the same thing, and has not ended within the limit."
+        "run it again when that has ended; `--lock-timeout SECONDS` waits longer"
+    E616 6
+        "No lock can be had: something else is where its file belongs."
+        "remove what is there: sparkpack makes a file"
     E620 6
         "A source is not what was pinned."
         "find out why it changed; `sparkpack lock --upgrade NAME` takes the new one"
@@ -709,6 +721,12 @@ codes! {
     W126 0
         "The value of an image ends with a line break."
         "write the value on the line of its key, or `|-` in the place of `|`"
+    W127 0
+        "An entry of `[secrets] allow` allows nothing: its file has gone, or holds no such thing any more."
+        "remove the entry, or correct its path"
+    W128 0
+        "A file has the setuid or setgid bit, which no image gets."
+        "take the bit away, or set it by a `RUN chmod` in a Dockerfile"
     W131 0
         "An image has a secret that no step of its Dockerfile mounts."
         "correct its name, or leave it out"

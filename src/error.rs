@@ -13,8 +13,8 @@ use std::{fmt, path::Path, sync::Arc};
 use crate::{
     adapters::{
         credentials::CredentialsError, destination::DestinationError, docker::DockerError,
-        journal::ReplaceError, layout::LayoutError, python::PythonError, registry::RegistryError,
-        sources::SourceError, store,
+        file_lock::FileLockError, journal::ReplaceError, layout::LayoutError, python::PythonError,
+        registry::RegistryError, sources::SourceError, store,
     },
     code::Code,
     image::{ImageMismatch, Platform, Reference},
@@ -58,6 +58,9 @@ pub enum Error {
     /// Files that have to change together were not replaced.
     #[error(transparent)]
     Replace(#[from] ReplaceError),
+    /// Another run has what this one needs for itself.
+    #[error(transparent)]
+    FileLock(#[from] FileLockError),
     /// An archive could not be written.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -302,6 +305,7 @@ impl Error {
             Self::Archive(ArchiveError::Whiteout { .. }) => Code::E068,
             Self::Archive(_) => Code::E611,
             Self::Replace(error) => error.code(),
+            Self::FileLock(error) => error.code(),
             Self::Vendor(error) => error.code(),
             Self::Docker(error) => error.code(),
             Self::Layout(error) => error.code(),
@@ -381,6 +385,7 @@ impl Error {
             | Self::Docker(DockerError::NotSaved { because: error, .. })
             | Self::Registry(RegistryError::NotSaved { because: error, .. }) => io_hint(error),
             Self::Replace(error) => error.hint().or_else(|| io_hint(error.disk()?)),
+            Self::FileLock(error) => error.hint().or_else(|| io_hint(error.disk()?)),
             Self::Archive(ArchiveError::Whiteout { .. }) => Some(Code::E068.cure().to_owned()),
             Self::Archive(_) => Some("run it again when nothing writes into the project".to_owned()),
             Self::Vendor(error) => error.hint(),

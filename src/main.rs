@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sparkpack::{
-    adapters::store::environment,
+    adapters::{ending, store::environment},
     cli::Cli,
     commands,
     ui::{self, Ui},
@@ -13,7 +13,11 @@ use sparkpack::{
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ui = Ui::new(cli.quiet, cli.verbose, &environment);
-    match commands::run(&cli, &ui) {
+    ending::watch(ui.interrupted());
+    let done = commands::run(&cli, &ui);
+    // Errors of what a signal has ended are none.
+    ending::stop_if_ending();
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             ui.fail(&ui::error_text(&error));

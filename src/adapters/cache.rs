@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::store::{self, TemporaryFolder};
+use crate::image::Digest;
 
 /// The cache of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,13 +50,15 @@ pub enum CacheKind {
     Programs,
     /// What the Python files of jobs import, and what was found about it.
     Imports,
+    /// What looks like a credential in files, by their digests.
+    Secrets,
     /// Lock files, by which runs on the same project wait for each other.
     Locks,
 }
 
 impl CacheKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Digests,
         Self::Archives,
         Self::Blobs,
@@ -71,6 +74,7 @@ impl CacheKind {
         Self::Manifests,
         Self::Programs,
         Self::Imports,
+        Self::Secrets,
         Self::Locks,
     ];
 
@@ -93,6 +97,7 @@ impl CacheKind {
             Self::Manifests => "manifests",
             Self::Programs => "programs",
             Self::Imports => "imports",
+            Self::Secrets => "secrets",
             Self::Locks => "locks",
         }
     }
@@ -107,11 +112,12 @@ impl Cache {
         }
     }
 
-    /// The current user's cache: `SPARKPACK_CACHE`, else `sparkpack` in `XDG_CACHE_HOME`, in `~/.cache`, or in the
-    /// temporary folder.
-    #[must_use]
-    pub fn of_user() -> Self {
-        Self::new(store::cache_folder())
+    /// The current user's cache, where [`store::cache_folder`] says.
+    ///
+    /// # Errors
+    /// It would lie where others may write.
+    pub fn of_user() -> io::Result<Self> {
+        Ok(Self::new(store::own_cache_folder()?))
     }
 
     /// The folder of a kind.
@@ -124,6 +130,14 @@ impl Cache {
     #[must_use]
     pub fn entry(&self, kind: CacheKind, name: &str) -> PathBuf {
         self.folder(kind).join(name)
+    }
+
+    /// The path of what is kept of a kind for a folder or a file of the disk, by where it really lies.
+    #[must_use]
+    pub fn entry_of_path(&self, kind: CacheKind, path: &Path) -> PathBuf {
+        let real = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let name = Digest::of(real.as_os_str().as_encoded_bytes());
+        self.entry(kind, name.hex())
     }
 
     /// A folder for an unfinished thing of a kind. It is removed with the returned value, or by a later sweep if the

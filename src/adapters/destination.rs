@@ -1,6 +1,9 @@
 //! Destinations, where images are looked up and tagged: a daemon or a registry, with what only one of the two can do.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{
     builder::Builder,
@@ -8,6 +11,7 @@ use super::{
         Daemon, ExportedImage, JobContainer, JobEnd, JobStreams, LoadRequest, PrintedLine,
         ProgramEnd, ProgramInImage, TransferEvent, WantedLayers, error::DockerError,
     },
+    ending::OnEnd,
     layout::{ImageLayout, LayoutError},
     registry::{
         Attachment, BlobProgress, Listing, OutgoingImage, Presence, PushAhead, RegistryClient,
@@ -172,6 +176,8 @@ pub trait ImageDaemon: Programs {
     /// # Errors
     /// The daemon refuses, or does not answer.
     fn untag(&self, reference: &Reference) -> Result<(), DockerError>;
+    /// Has a tag removed if a signal ends the process while the returned value is there.
+    fn untag_on_end(&self, reference: &Reference) -> OnEnd;
 }
 
 /// A destination that answers with digests, takes images layer by layer, and stores documents beside images.
@@ -231,6 +237,16 @@ pub trait ImageRegistry: Destination<Stored = RegistryImage> {
     /// # Errors
     /// Any answer other than the digest or "not found".
     fn digest(&self, reference: &Reference) -> Result<Option<Digest>, RegistryError>;
+
+    /// The tags of a repository that begin with `prefix`.
+    ///
+    /// # Errors
+    /// Any answer other than a list.
+    fn tags(
+        &self,
+        repository: &Repository,
+        prefix: &str,
+    ) -> Result<BTreeSet<String>, RegistryError>;
 
     /// Stores a document beside an image, under the tag of `reference`.
     ///
@@ -455,6 +471,10 @@ impl ImageDaemon for Daemon {
         Daemon::pull(self, reference, platform, registry_auth, events)
     }
 
+    fn untag_on_end(&self, reference: &Reference) -> OnEnd {
+        Daemon::untag_on_end(self, reference)
+    }
+
     fn untag(&self, reference: &Reference) -> Result<(), DockerError> {
         Daemon::untag(self, reference)
     }
@@ -501,6 +521,14 @@ impl ImageRegistry for RegistryClient {
 
     fn digest(&self, reference: &Reference) -> Result<Option<Digest>, RegistryError> {
         RegistryClient::digest(self, reference)
+    }
+
+    fn tags(
+        &self,
+        repository: &Repository,
+        prefix: &str,
+    ) -> Result<BTreeSet<String>, RegistryError> {
+        RegistryClient::tags(self, repository, prefix)
     }
 
     fn attach(

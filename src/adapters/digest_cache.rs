@@ -11,7 +11,7 @@ use super::{
     cache::{Cache, CacheKind},
     store,
 };
-use crate::{image::Digest, project::digest_cache::DigestCache};
+use crate::project::digest_cache::DigestCache;
 
 /// The size limit in bytes: a larger file was not written by sparkpack.
 const LIMIT: u64 = 1 << 30;
@@ -19,9 +19,7 @@ const LIMIT: u64 = 1 << 30;
 /// The file of the stat cache for everything below `path`.
 #[must_use]
 pub fn file_for(cache: &Cache, path: &Path) -> PathBuf {
-    let real = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let name = Digest::of(real.as_os_str().as_encoded_bytes());
-    cache.entry(CacheKind::Digests, name.hex())
+    cache.entry_of_path(CacheKind::Digests, path)
 }
 
 /// The stat cache in `file`; empty if the file is missing, damaged, or another user's.

@@ -4,7 +4,7 @@ mod daemon;
 mod registry;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex},
 };
 
@@ -15,10 +15,12 @@ use super::{
     builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
     destination::{Destination, DestinationError, Programs},
     docker::DockerError,
-    registry::RegistryImage,
+    registry::{RegistryError, RegistryImage},
     secrets::BuildSecrets,
 };
-use crate::image::{Digest, ImageDocuments, ImageInfo, ImagePython, Platform, Program, Reference};
+use crate::image::{
+    Digest, ImageDocuments, ImageInfo, ImagePython, Platform, Program, Reference, Repository,
+};
 
 /// An image with one layer; both are named after `content`.
 pub(crate) fn image(content: &str) -> ImageInfo {
@@ -110,8 +112,9 @@ struct InMemoryState<I> {
     looked_into: Vec<Digest>,
     /// The files of images as tars, by the image ID.
     files: BTreeMap<Digest, Vec<u8>>,
-    /// An image to which somebody else gives the next tag at the same moment.
-    rival: Option<I>,
+    /// An image to which somebody else gives a reference at the moment in which it gets it.
+    rival: Option<(String, I)>,
+    lists_no_tags: Option<fn() -> RegistryError>,
 }
 
 impl<I> Default for InMemory<I> {
@@ -125,6 +128,7 @@ impl<I> Default for InMemory<I> {
             looked_into: Vec::new(),
             files: BTreeMap::new(),
             rival: None,
+            lists_no_tags: None,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -184,13 +188,34 @@ impl<I: Clone> InMemory<I> {
         state.errors.extend((0..count).map(|_| None));
     }
 
-    /// Makes somebody else give `image` the next tag at the same moment.
-    pub(crate) fn be_beaten_by(&self, image: I) {
-        self.state.lock().unwrap().rival = Some(image);
+    /// Makes somebody else give `image` a reference at the moment in which it gets it.
+    pub(crate) fn be_beaten_by(&self, reference: &str, image: I) {
+        self.state.lock().unwrap().rival = Some((reference.to_owned(), image));
     }
 }
 
 impl InMemory<RegistryImage> {
+    /// The tags of a repository that begin with `prefix`.
+    pub(crate) fn tags(
+        &self,
+        repository: &Repository,
+        prefix: &str,
+    ) -> Result<BTreeSet<String>, RegistryError> {
+        let state = self.state.lock().unwrap();
+        if let Some(error) = &state.lists_no_tags {
+            return Err(error());
+        }
+        let names = state.images.keys();
+        let tags = names.filter_map(|name| name.strip_prefix(&format!("{repository}:")));
+        let tags = tags.filter(|tag| tag.starts_with(prefix));
+        Ok(tags.map(str::to_owned).collect())
+    }
+
+    /// Makes it refuse to list tags.
+    pub(crate) fn list_no_tags(&self, error: fn() -> RegistryError) {
+        self.state.lock().unwrap().lists_no_tags = Some(error);
+    }
+
     /// The image with this digest, whatever its reference is.
     pub(crate) fn with_digest(&self, digest: &Digest) -> Option<RegistryImage> {
         let state = self.state.lock().unwrap();
@@ -269,10 +294,11 @@ impl<I: AsRef<ImageInfo> + Clone + Send> Destination for InMemory<I> {
         if let Some(error) = state.errors.pop_front().flatten() {
             return Err(error);
         }
-        let rival = state.rival.take();
+        let reference = reference.to_string();
+        let rival = state.rival.take_if(|(wanted, _)| *wanted == reference);
         let is_ours = rival.is_none();
-        let winner = rival.unwrap_or_else(|| image.clone());
-        state.images.insert(reference.to_string(), winner);
+        let winner = rival.map_or_else(|| image.clone(), |(_, rival)| rival);
+        state.images.insert(reference, winner);
         Ok(is_ours)
     }
 }
@@ -406,7 +432,7 @@ mod tests {
         );
         assert!(registry.tag(&ours, &reference("a.example/b:1")).unwrap());
         assert_eq!(registry.get("a.example/b:1"), Some(ours.clone()));
-        registry.be_beaten_by(theirs.clone());
+        registry.be_beaten_by("a.example/b:2", theirs.clone());
         assert!(!registry.tag(&ours, &reference("a.example/b:2")).unwrap());
         assert_eq!(registry.get("a.example/b:2"), Some(theirs));
     }

@@ -145,41 +145,70 @@ pub fn index_file(root: &Path) -> Option<PathBuf> {
     Some(root.ancestors().find_map(git_folder)?.join("index"))
 }
 
-/// The executable bits in git's index, if `core.fileMode` is off and the disk's are not reliable; else `None`.
-///
-/// git is started only if the checkout's configuration names `fileMode` with another value than `true`.
-///
-/// # Errors
-/// Why git does not answer.
-pub fn executable_bits(root: &Path) -> Result<Option<BTreeMap<PathBuf, bool>>, NoGit> {
-    let folder = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-    if !configurations(&folder)
-        .iter()
-        .any(|text| may_distrust_modes(text))
-    {
-        return Ok(None);
+/// What the configuration of a checkout may say of its disk. git is started only if it may say something.
+pub struct DiskConfig {
+    /// The project's folder.
+    folder: PathBuf,
+    /// The texts of the files that git would read.
+    texts: Vec<String>,
+}
+
+impl DiskConfig {
+    /// That of the checkout that `root` lies in.
+    #[must_use]
+    pub fn of(root: &Path) -> Self {
+        let folder = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+        Self {
+            texts: configurations(&folder),
+            folder,
+        }
     }
-    let git = Git::at(&folder)?;
-    let setting = git.run(&["config", "--type=bool", "--get", "core.fileMode"]);
-    if !setting.is_ok_and(|value| value.trim_ascii() == b"false") {
-        return Ok(None);
+
+    /// The files in git's index, if git has found that the disk does not tell upper and lower case or the forms of Unicode
+    /// apart (`core.ignoreCase`, `core.precomposeUnicode`): absolute paths. `None` also if git does not answer: then the names
+    /// are the disk's.
+    #[must_use]
+    pub fn folded_files(&self) -> Option<Vec<PathBuf>> {
+        if !self.texts.iter().any(|text| may_fold_names(text)) {
+            return None;
+        }
+        let git = Git::at(&self.folder).ok()?;
+        let mut settings = ["core.ignoreCase", "core.precomposeUnicode"].iter();
+        if !settings.any(|name| git.setting(name) == Some(true)) {
+            return None;
+        }
+        tracked_below(&self.folder, &git.top).ok()
     }
-    let rows_of_index = git.list(&[
-        "ls-files",
-        "--stage",
-        "-z",
-        "--full-name",
-        "--recurse-submodules",
-    ])?;
-    Ok(Some(
-        rows(&rows_of_index)
-            .filter_map(|row| {
-                let tab = row.iter().position(|byte| *byte == b'\t')?;
-                let path = git.top.join(OsStr::from_bytes(&row[tab + 1..]));
-                Some((path, row.starts_with(b"100755")))
-            })
-            .collect(),
-    ))
+
+    /// The executable bits in git's index, if `core.fileMode` is off and the disk's are not reliable; else `None`.
+    ///
+    /// # Errors
+    /// Why git does not answer.
+    pub fn executable_bits(&self) -> Result<Option<BTreeMap<PathBuf, bool>>, NoGit> {
+        if !self.texts.iter().any(|text| may_distrust_modes(text)) {
+            return Ok(None);
+        }
+        let git = Git::at(&self.folder)?;
+        if git.setting("core.fileMode") != Some(false) {
+            return Ok(None);
+        }
+        let rows_of_index = git.list(&[
+            "ls-files",
+            "--stage",
+            "-z",
+            "--full-name",
+            "--recurse-submodules",
+        ])?;
+        Ok(Some(
+            rows(&rows_of_index)
+                .filter_map(|row| {
+                    let tab = row.iter().position(|byte| *byte == b'\t')?;
+                    let path = git.top.join(OsStr::from_bytes(&row[tab + 1..]));
+                    Some((path, row.starts_with(b"100755")))
+                })
+                .collect(),
+        ))
+    }
 }
 
 /// Variables that git sets for its hooks, and that refer to the hook's repository.
@@ -297,6 +326,16 @@ impl Git {
             top,
             index: None,
         })
+    }
+
+    /// A setting that is on or off, if it is set and git understands it.
+    fn setting(&self, name: &str) -> Option<bool> {
+        let value = self.run(&["config", "--type=bool", "--get", name]).ok()?;
+        match value.trim_ascii() {
+            b"true" => Some(true),
+            b"false" => Some(false),
+            _ => None,
+        }
     }
 
     /// The git folder of this work tree.
@@ -515,6 +554,15 @@ fn may_distrust_modes(text: &str) -> bool {
     })
 }
 
+/// Whether a configuration may say that the disk does not tell all names apart.
+fn may_fold_names(text: &str) -> bool {
+    text.lines().any(|line| {
+        let line = line.trim().to_ascii_lowercase();
+        let is_named = line.contains("ignorecase") || line.contains("precomposeunicode");
+        line.starts_with("[include") || is_named && !line.ends_with("false")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -550,10 +598,10 @@ mod tests {
     fn modes_come_from_the_index_only_where_the_disk_is_not_trusted() {
         let (_folder, root) = repository(&["run.sh", "a"]);
         git(&root, &["add", "."]);
-        assert_eq!(executable_bits(&root), Ok(None));
+        assert_eq!(DiskConfig::of(&root).executable_bits(), Ok(None));
         git(&root, &["config", "core.fileMode", "false"]);
         git(&root, &["update-index", "--chmod=+x", "run.sh"]);
-        let bits = executable_bits(&root).unwrap().unwrap();
+        let bits = DiskConfig::of(&root).executable_bits().unwrap().unwrap();
         assert_eq!(
             bits.into_iter().collect::<Vec<_>>(),
             [(root.join("a"), false), (root.join("run.sh"), true)]
@@ -570,10 +618,11 @@ mod tests {
             &root,
             &["worktree", "add", "--quiet", other.to_str().unwrap()],
         );
-        assert_eq!(executable_bits(&other), Ok(None));
+        assert_eq!(DiskConfig::of(&other).executable_bits(), Ok(None));
         git(&root, &["config", "core.filemode", "no"]);
         assert!(
-            executable_bits(&other)
+            DiskConfig::of(&other)
+                .executable_bits()
                 .unwrap()
                 .unwrap()
                 .contains_key(&other.join("a"))
@@ -661,7 +710,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(tracked(folder.path()).unwrap_err(), NoGit::NoWorkTree);
         assert_eq!(source(folder.path()), Err(NoGit::NoWorkTree));
-        assert_eq!(executable_bits(folder.path()), Ok(None));
+        assert_eq!(DiskConfig::of(folder.path()).executable_bits(), Ok(None));
         let text =
             "fatal: detected dubious ownership in repository at '/srv/x'\nTo add an exception";
         let folder = PathBuf::from("/srv/x");

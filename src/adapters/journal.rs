@@ -33,7 +33,10 @@ use record::JournalEntry;
 pub use recover::{Recovered, recover};
 use rustix::fs::OFlags;
 
-use super::store;
+use super::{
+    ending::{self, OnEnd},
+    store,
+};
 use crate::image::Digest;
 
 /// The number of files that are written before the first of them is synced. A process may open 1,024 files, or only 256.
@@ -81,6 +84,8 @@ pub struct Ready {
     /// The number of targets whose new content was begun.
     written: usize,
     journal: Option<Journal>,
+    /// A signal undoes it too.
+    on_end: Option<OnEnd>,
 }
 
 impl Ready {
@@ -89,6 +94,7 @@ impl Ready {
     /// # Errors
     /// Nothing has changed.
     pub fn prepare(root: &Path, files: &[Replacement]) -> Result<Self, ReplaceError> {
+        let _change = ending::change();
         let targets = targets(root, files)?;
         let journal = Journal::begin(root, &targets)?;
         let mut ready = Self {
@@ -97,8 +103,12 @@ impl Ready {
             targets,
             written: 0,
             journal: Some(journal),
+            on_end: None,
         };
         write_all(&ready.targets, &mut ready.written)?;
+        let mut made: Vec<PathBuf> = ready.targets.iter().map(Target::temporary).collect();
+        made.push(root.join(BEGUN));
+        ready.on_end = Some(ending::on_end(move || remove_all(&made)));
         Ok(ready)
     }
 
@@ -113,6 +123,8 @@ impl Ready {
     /// # Errors
     /// Those of [`replace_together`].
     pub fn commit(mut self) -> Result<Vec<Linked>, ReplaceError> {
+        let _change = ending::change();
+        drop(self.on_end.take());
         refuse_changed(&self.targets)?;
         if let Some(journal) = &self.journal {
             journal.commit()?;
@@ -128,10 +140,17 @@ impl Ready {
 
 impl Drop for Ready {
     fn drop(&mut self) {
+        let _change = ending::change();
+        drop(self.on_end.take());
         if let Some(journal) = self.journal.take() {
             journal.undo(&self.targets[..self.written]);
         }
     }
+}
+
+/// Removes files, the last one only if the others are gone.
+fn remove_all(files: &[PathBuf]) {
+    drop(files.iter().try_for_each(fs_err::remove_file));
 }
 
 /// A file to be replaced.

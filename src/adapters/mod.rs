@@ -12,14 +12,17 @@ pub mod credentials;
 pub mod destination;
 pub mod digest_cache;
 pub mod docker;
+pub mod ending;
 #[cfg(test)]
 pub(crate) mod fakes;
+pub mod file_lock;
 pub mod git;
 pub mod journal;
 pub mod layers;
 pub mod layout;
 mod loopback;
 pub mod machine;
+mod pause;
 pub mod python;
 pub mod registry;
 mod runtime;

@@ -25,6 +25,11 @@ impl NetworkRuntime {
         })
     }
 
+    /// The runtime for a thread that nobody waits for.
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
     /// Begins to run a future beside the threads that wait for others.
     pub(super) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
@@ -33,14 +38,32 @@ impl NetworkRuntime {
         self.handle.spawn(future)
     }
 
-    /// Calls what has to be called where a runtime is.
-    pub(super) fn within<T>(&self, call: impl FnOnce() -> T) -> T {
-        let _entered = self.handle.enter();
-        call()
+    /// The same with work that is waited for before the returned value is gone, which must be before the runtime is.
+    pub(super) fn begin(&self, work: impl Future<Output = ()> + Send + 'static) -> AwaitedTask {
+        AwaitedTask {
+            handle: self.handle(),
+            task: Some(self.spawn(work)),
+        }
     }
 
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.handle.block_on(future)
+    }
+}
+
+/// Work that ends before this value is gone.
+#[derive(Debug)]
+pub(super) struct AwaitedTask {
+    handle: Handle,
+    /// There until it is dropped.
+    task: Option<JoinHandle<()>>,
+}
+
+impl Drop for AwaitedTask {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            drop(self.handle.block_on(task));
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use super::ending;
+
 /// Where a Spark is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SparkHome {
@@ -132,6 +134,8 @@ impl SparkProgram<'_> {
         if let Ok(path) = path {
             command.env("PATH", path);
         }
+        // A shell decides by itself what an interrupt means.
+        let _interactive = matches!(self.name, "" | "pyspark").then(ending::interactive);
         match command.status() {
             Ok(status) => {
                 let signal = status.signal().map(|signal| 128 + signal);

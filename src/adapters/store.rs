@@ -1,12 +1,12 @@
-//! The disk: files that are written completely or not at all, temporary files that killed runs leave, locks, and the
-//! cache's location.
+//! The disk: files that are written completely or not at all, temporary files that killed runs leave, and the cache's
+//! location.
 
 use std::{
     collections::BTreeMap,
     fs::{File, Metadata, TryLockError},
     hash::{BuildHasher, Hasher, RandomState},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +14,10 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use rustix::fs::OFlags;
 use tempfile::{NamedTempFile, TempDir};
 
+use super::{
+    ending::{self, OnEnd},
+    machine,
+};
 use crate::project::tree::{Content, Entry, folders_of, mode};
 
 /// Replaces the content of `file`: writes a file beside it, syncs it and renames it. Mode and owner are kept, and a
@@ -22,6 +26,7 @@ use crate::project::tree::{Content, Entry, folders_of, mode};
 /// # Errors
 /// The disk's; `file` is then unchanged.
 pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let _change = ending::change();
     let file = fs_err::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let temporary = beside(&file, bytes)?;
     take_after(temporary.as_file(), fs_err::metadata(&file).ok().as_ref())
@@ -40,6 +45,7 @@ pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// The disk's.
 pub fn replace_unsynced(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let _change = ending::change();
     persist(beside(file, bytes)?, file)
 }
 
@@ -114,12 +120,24 @@ pub(super) fn temporary_name() -> String {
 /// A temporary folder, which is removed with this value.
 #[derive(Debug)]
 pub struct TemporaryFolder {
+    /// A signal removes it too. The first field, so that nobody removes it twice.
+    _on_end: OnEnd,
     folder: TempDir,
     /// Its lock tells other processes that the owner is alive.
     _handle: File,
 }
 
 impl TemporaryFolder {
+    /// A new one in the system's folder for them.
+    ///
+    /// # Errors
+    /// The disk's, with that folder.
+    pub fn new() -> io::Result<Self> {
+        let folder = std::env::temp_dir();
+        Self::within(&folder)
+            .map_err(|error| io::Error::new(error.kind(), format!("a temporary folder in {error}")))
+    }
+
     /// A new temporary folder in `folder`.
     ///
     /// # Errors
@@ -129,8 +147,10 @@ impl TemporaryFolder {
             let made = temporaries().tempdir_in(folder)?;
             let handle = File::open(made.path())?;
             let is_held = is_held(&handle);
+            let path = made.path().to_owned();
             Ok((
                 Self {
+                    _on_end: ending::on_end(move || drop(fs_err::remove_dir_all(path))),
                     folder: made,
                     _handle: handle,
                 },
@@ -183,9 +203,23 @@ pub(super) enum Hold {
 
 /// Tries to lock the file that was opened at `path`.
 pub(super) fn hold(handle: &File, path: &Path) -> Hold {
-    if matches!(handle.try_lock(), Err(TryLockError::WouldBlock)) {
-        return Hold::Theirs;
+    hold_or_fail(handle, path).unwrap_or_else(|_| holder_of(handle, path))
+}
+
+/// [`hold`] where a file system without locks is an error.
+///
+/// # Errors
+/// The file cannot be locked.
+pub(super) fn hold_or_fail(handle: &File, path: &Path) -> io::Result<Hold> {
+    match handle.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(Hold::Theirs),
+        Err(TryLockError::Error(error)) => Err(error),
+        Ok(()) => Ok(holder_of(handle, path)),
     }
+}
+
+/// Whether a file that nobody else holds is still at `path`.
+fn holder_of(handle: &File, path: &Path) -> Hold {
     let now = path.symlink_metadata();
     let opened = handle.metadata();
     let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
@@ -207,6 +241,22 @@ pub fn sweep(folder: &Path) {
     }
 }
 
+/// Removes the temporary files and folders that killed runs of this user have left among those of the system.
+pub fn sweep_temporary() {
+    let user = rustix::process::geteuid().as_raw();
+    let entries = fs_err::read_dir(std::env::temp_dir());
+    for entry in entries.into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_own = || {
+            path.symlink_metadata()
+                .is_ok_and(|found| found.uid() == user)
+        };
+        if is_unfinished(&path) && is_own() {
+            drop(take_away(&path));
+        }
+    }
+}
+
 fn take_away(path: &Path) -> io::Result<()> {
     let mut options = File::options();
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
@@ -220,7 +270,8 @@ fn take_away(path: &Path) -> io::Result<()> {
     }
 }
 
-fn named(error: &io::Error, path: &Path) -> io::Error {
+/// An error with the path that it is about.
+pub(super) fn named(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
@@ -230,22 +281,69 @@ fn default_permissions() -> std::fs::Permissions {
     std::fs::Permissions::from_mode(0o644)
 }
 
-/// The cache's folder: `SPARKPACK_CACHE`, else `sparkpack` in `XDG_CACHE_HOME`, in `~/.cache`, or in the temporary folder.
+/// The cache's folder: `SPARKPACK_CACHE`, else `sparkpack` in `XDG_CACHE_HOME` or in `~/.cache`; without a home
+/// `sparkpack-UID` in the folder for temporary files, of which [`own_cache_folder`] has more.
 #[must_use]
+pub fn cache_folder() -> PathBuf {
+    cache_folder_at_home().unwrap_or_else(|| {
+        let user = machine::user_outside();
+        std::env::temp_dir().join(format!("sparkpack-{user}"))
+    })
+}
+
+/// The cache's folder as [`cache_folder`] has it. Without a home it lies where others may make folders too: there it is
+/// made for this user alone, and one that is not this user's alone is refused.
+///
+/// # Errors
+/// It cannot be made, or is refused.
+pub fn own_cache_folder() -> io::Result<PathBuf> {
+    if let Some(folder) = cache_folder_at_home() {
+        return Ok(folder);
+    }
+    let folder = cache_folder();
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let reason = "without HOME the cache would be there, and TMPDIR is no folder";
+            let error = io::Error::new(io::ErrorKind::NotADirectory, reason);
+            return Err(named(&error, &folder));
+        }
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(named(&error, &folder));
+        }
+        _ => {}
+    }
+    let found = fs_err::symlink_metadata(&folder)?;
+    let problem = if !found.is_dir() {
+        "it is no folder"
+    } else if found.uid() != rustix::process::geteuid().as_raw() {
+        "it belongs to another user"
+    } else if found.mode() & 0o022 != 0 {
+        "other users may write into it"
+    } else {
+        return Ok(folder);
+    };
+    let error = io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!("without HOME the cache would be there, but {problem}"),
+    );
+    Err(named(&error, &folder))
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "an adapter reads the environment"
 )]
-pub fn cache_folder() -> PathBuf {
+fn cache_folder_at_home() -> Option<PathBuf> {
     let set = |name: &str| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
     let in_home = || set("HOME").map(|home| home.join(".cache"));
-    set("SPARKPACK_CACHE").unwrap_or_else(|| {
+    set("SPARKPACK_CACHE").or_else(|| {
         let parent = set("XDG_CACHE_HOME").or_else(in_home);
-        parent.unwrap_or_else(std::env::temp_dir).join("sparkpack")
+        parent.map(|parent| parent.join("sparkpack"))
     })
 }
 
@@ -276,26 +374,6 @@ pub fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
         fs_err::remove_dir_all(to)?;
     }
     fs_err::rename(from, to)
-}
-
-/// Locks `file` until the returned handle is dropped; the file is created if it is missing. `waiting` is called if
-/// another process holds the lock. The lock of a process that dies is released.
-///
-/// # Errors
-/// The file cannot be created or locked.
-pub fn lock(file: &Path, waiting: impl FnOnce()) -> io::Result<File> {
-    fs_err::create_dir_all(folder_of(file))?;
-    let handle = File::options().create(true).append(true).open(file);
-    let handle = handle.map_err(|error| named(&error, file))?;
-    match handle.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            waiting();
-            handle.lock().map_err(|error| named(&error, file))?;
-        }
-        Err(TryLockError::Error(error)) => return Err(named(&error, file)),
-    }
-    Ok(handle)
 }
 
 /// Copies `entries` into the new folder `into`; symbolic links stay links. Instead of a copy, a file that is the same as
@@ -443,18 +521,5 @@ mod tests {
             (after.mode(), after.uid(), after.gid()),
             (before.mode(), before.uid(), before.gid())
         );
-    }
-
-    #[test]
-    fn a_second_holder_waits_for_the_first() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("locks/x");
-        let first = lock(&file, || panic!("nobody holds it")).unwrap();
-        let (sender, receiver) = std::sync::mpsc::channel();
-        std::thread::scope(|scope| {
-            scope.spawn(|| drop(lock(&file, || sender.send("waits").unwrap()).unwrap()));
-            assert_eq!(receiver.recv().unwrap(), "waits");
-            drop(first);
-        });
     }
 }

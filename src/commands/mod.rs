@@ -18,9 +18,10 @@ mod run;
 mod tags;
 mod why;
 
-use std::path::Path;
+use std::time::Duration;
 
 use crate::{
+    adapters::file_lock::LockWait,
     cli::{AnywhereCommand, Cli, Command, ProjectCommand},
     error::Error,
     operations::workspace,
@@ -34,7 +35,7 @@ use crate::{
 pub fn run(cli: &Cli, ui: &Ui) -> Result<u8, Error> {
     let directory = cli.directory.as_deref();
     let done = match &cli.command {
-        Command::Project(command) => return in_project(directory, ui, command),
+        Command::Project(command) => return in_project(cli, ui, command),
         Command::Anywhere(AnywhereCommand::New(arguments)) => new::run(directory, ui, arguments),
         Command::Anywhere(AnywhereCommand::Init(arguments)) => init::run(directory, ui, arguments),
         Command::Anywhere(AnywhereCommand::Doctor(arguments)) => {
@@ -47,8 +48,13 @@ pub fn run(cli: &Cli, ui: &Ui) -> Result<u8, Error> {
     done.map(|()| 0)
 }
 
-fn in_project(directory: Option<&Path>, ui: &Ui, command: &ProjectCommand) -> Result<u8, Error> {
+fn in_project(cli: &Cli, ui: &Ui, command: &ProjectCommand) -> Result<u8, Error> {
     use ProjectCommand as Verb;
+    let directory = cli.directory.as_deref();
+    let wait = LockWait {
+        command: format!("sparkpack {}", command.name()),
+        limit: Duration::from_secs(cli.lock_timeout),
+    };
     let session = workspace::Session::open(directory, ui).inspect_err(|error| {
         if let Verb::Check(arguments) = command {
             let root = workspace::find_root(directory).unwrap_or_default();
@@ -56,20 +62,20 @@ fn in_project(directory: Option<&Path>, ui: &Ui, command: &ProjectCommand) -> Re
             drop(check::tell(ui, &root, arguments.format, error));
         }
     })?;
-    let _alone = match command {
+    let session = session.waiting(wait);
+    // `workspace/project_locks.rs` says which run waits for which.
+    let (_alone, _files) = match command {
         // A job is run for hours: it is alone only while its image is made.
         Verb::Run(_)
         | Verb::Plan(_)
         | Verb::Tags(_)
         | Verb::Why(_)
         | Verb::Diff(_)
-        | Verb::Check(_) => None,
-        Verb::Package(_)
-        | Verb::Lock(_)
-        | Verb::Pin(_)
-        | Verb::Eject(_)
-        | Verb::Build(_)
-        | Verb::Push(_) => Some(session.alone()?),
+        | Verb::Check(_) => (None, None),
+        Verb::Pin(_) | Verb::Eject(_) => (None, Some(session.alone_briefly()?)),
+        Verb::Package(_) | Verb::Lock(_) | Verb::Build(_) | Verb::Push(_) => {
+            (Some(session.alone()?), None)
+        }
     };
     let result = match command {
         Verb::Run(arguments) => return run::run(&session, ui, arguments),

@@ -39,7 +39,9 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PlanArguments) -> 
     manifests::warn(session, &prepared, scope, &examined);
     prepared.warn_of_left_out(session, &targets);
     let jobs = JobImage::of_plan(&prepared, &targets, &|_| false);
-    Packer::new(session, &services).check_imports(&jobs, false)?;
+    let packer = Packer::new(session, &services);
+    packer.check_imports(&jobs, false)?;
+    packer.refuse_secrets(&prepared, &targets)?;
     let run = Run {
         session,
         services: &services,

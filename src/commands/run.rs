@@ -137,22 +137,26 @@ fn variable(text: &str) -> Result<(String, String), RunError> {
 struct ShellTrace {
     /// Whether only such lines have come so far.
     is_first: bool,
+    /// Whether the end of such a line is still to come.
+    is_in_line: bool,
 }
 
 impl ShellTrace {
     fn of(ui: &Ui) -> Self {
         Self {
             is_first: ui.verbosity() == 0,
+            is_in_line: false,
         }
     }
 
     fn without<'b>(&mut self, mut bytes: &'b [u8]) -> &'b [u8] {
         while self.is_first && !bytes.is_empty() {
-            if !bytes.starts_with(b"+") {
+            if !self.is_in_line && !bytes.starts_with(b"+") {
                 self.is_first = false;
                 break;
             }
             let line = bytes.iter().position(|byte| *byte == b'\n');
+            self.is_in_line = line.is_none();
             bytes = line.map_or(&[], |end| &bytes[end + 1..]);
         }
         bytes
@@ -185,13 +189,29 @@ mod tests {
 
     #[test]
     fn what_an_entrypoint_traces_is_left_out_until_something_else_comes() {
-        let mut trace = ShellTrace { is_first: true };
-        assert_eq!(trace.without(b"++ id -u\n+ myuid=185\nWARN"), b"WARN");
-        assert_eq!(trace.without(b"\n+ not a trace\n"), b"\n+ not a trace\n");
-        let mut trace = ShellTrace { is_first: true };
-        assert_eq!(trace.without(b"+ exec tini\n"), b"");
-        assert_eq!(trace.without(b"Traceback\n"), b"Traceback\n");
-        let mut verbose = ShellTrace { is_first: false };
+        let trace = |is_first| ShellTrace {
+            is_first,
+            is_in_line: false,
+        };
+        let mut begun = trace(true);
+        // A shell may write a line in several parts.
+        for part in [&b"+"[..], b" exec", b" tini\n", b"+ a\n+"] {
+            assert_eq!(begun.without(part), b"");
+        }
+        assert_eq!(begun.without(b" b\nfirst\n+ c\n"), b"first\n+ c\n");
+        let mut trace_of_lines = trace(true);
+        assert_eq!(
+            trace_of_lines.without(b"++ id -u\n+ myuid=185\nWARN"),
+            b"WARN"
+        );
+        assert_eq!(
+            trace_of_lines.without(b"\n+ not a trace\n"),
+            b"\n+ not a trace\n"
+        );
+        let mut other = trace(true);
+        assert_eq!(other.without(b"+ exec tini\n"), b"");
+        assert_eq!(other.without(b"Traceback\n"), b"Traceback\n");
+        let mut verbose = trace(false);
         assert_eq!(verbose.without(b"+ a\n"), b"+ a\n");
     }
 }

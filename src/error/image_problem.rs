@@ -8,6 +8,9 @@ pub enum ImageProblem {
     /// The registry reported success for the image, but does not have it.
     #[error("the registry took it and does not have it")]
     NotKept,
+    /// The registry has another image than the one that was sent.
+    #[error("the registry has another image there than the one that was sent: {0}")]
+    NotWhatWasSent(&'static str),
     /// The lock has its image ID, and the daemon has another image of that name, or none.
     #[error("the lock wants the image ID {}, but {}", locked.short(12), in_daemon(there.as_ref()))]
     OtherInDaemon {
@@ -87,7 +90,9 @@ impl ImageProblem {
     #[must_use]
     pub fn hint(&self, reference: &str) -> String {
         let hint = match self {
-            Self::NotKept => "run it again; if it stays so, the registry is at fault",
+            Self::NotKept | Self::NotWhatWasSent(_) => {
+                "run it again; if it stays so, the registry, or a proxy before it, is at fault"
+            }
             Self::OtherInDaemon { .. } => {
                 return format!(
                     "bring that image back, or run `sparkpack lock --upgrade {reference}` to lock the one that is there; {ON_OTHER_MACHINES}"
@@ -164,7 +169,12 @@ mod tests {
         check(
             ImageProblem::NotKept,
             "the registry took it and does not have it",
-            "run it again; if it stays so, the registry is at fault",
+            "run it again; if it stays so, the registry, or a proxy before it, is at fault",
+        );
+        check(
+            ImageProblem::NotWhatWasSent("it has other layers"),
+            "the registry has another image there than the one that was sent: it has other layers",
+            "run it again; if it stays so, the registry, or a proxy before it, is at fault",
         );
         check(ImageProblem::NotLocked, "the lock does not have it", lock);
         check(ImageProblem::NoChecksum, "its checksum is not known", lock);

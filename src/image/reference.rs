@@ -43,6 +43,15 @@ pub fn is_tag(text: &str) -> bool {
         && bytes.all(|byte| word(byte) || byte == b'.' || byte == b'-')
 }
 
+impl Reference {
+    /// The reference of a tag that belongs to this one's: `TAG-SUFFIX`.
+    #[must_use]
+    pub fn with_suffix(&self, suffix: &str) -> Self {
+        let tag = self.tag.as_deref().unwrap_or_default();
+        self.repository.with_tag(&format!("{tag}-{suffix}"))
+    }
+}
+
 impl Repository {
     /// The reference of `tag` in this repository.
     #[must_use]

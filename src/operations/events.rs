@@ -6,7 +6,10 @@
 use std::{fmt, path::Path};
 
 use crate::{
-    adapters::docker::{DockerError, TransferEvent},
+    adapters::{
+        docker::{DockerError, TransferEvent},
+        file_lock::HeldBy,
+    },
     error::{Error, ImportFailure},
     image::{Digest, Platform, Reference},
     plan::decision::Reason,
@@ -58,10 +61,15 @@ pub enum Transfer {
 
 /// Something that has happened.
 pub enum Note<'a> {
-    /// Another run of sparkpack works in this project: this one waits for its end.
-    WaitingForProject,
-    /// Another run installs the same packages: this one waits for its end.
-    WaitingForPackages,
+    /// Another run works in this project: this one waits for its end.
+    WaitingForProject(&'a HeldBy),
+    /// Another run makes the same thing for the cache: this one waits for it.
+    WaitingForEntry {
+        /// What it does, as messages say it.
+        what: &'a str,
+        /// The other run.
+        holder: &'a HeldBy,
+    },
     /// The changes that a killed run had begun were completed or undone.
     Recovered(&'a dyn fmt::Display),
     /// A lock file was written.
@@ -125,6 +133,13 @@ pub enum Note<'a> {
     Skipped {
         /// The stage.
         stage: &'a str,
+    },
+    /// A push has failed, and this many images of all that it needs are in the registry.
+    PartlyPushed {
+        /// In the registry.
+        there: usize,
+        /// Of so many.
+        of: usize,
     },
     /// A record that is too large for a label could not be pushed to the registry.
     WithoutRecord {

@@ -267,8 +267,11 @@ impl Events for Recorder {
     fn note(&self, note: Note<'_>) {
         self.push(match note {
             Note::Run(_) => "run".to_owned(),
-            Note::WaitingForProject => "waits for the project".to_owned(),
-            Note::WaitingForPackages => "waits for packages".to_owned(),
+            Note::WaitingForProject(holder) | Note::WaitingForEntry { holder, .. } => {
+                let text = holder.to_string();
+                let name = text.split_once(" (").map_or(&*text, |(name, _)| name);
+                format!("waits for {name}")
+            }
             Note::Recovered(what) => format!("recovered: {what}"),
             Note::LockWritten(file) => format!("wrote {}", file.display()),
             Note::LockedByRegistry { image, digest } => format!("locked {image} by {digest}"),
@@ -282,6 +285,7 @@ impl Events for Recorder {
             Note::NothingToImport => "nothing to import".to_owned(),
             Note::NotImportable { image, failure } => format!("{image}: not {failure}"),
             Note::Skipped { stage } => format!("{stage}: skipped"),
+            Note::PartlyPushed { there, of } => format!("pushed {there} of {of}"),
             Note::WithoutRecord { reference, error } => {
                 format!("{reference}: without record: {}", error.headline())
             }

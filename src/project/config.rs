@@ -57,7 +57,25 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) untracked: Vec<Text>,
     #[serde(default)]
+    pub(super) secrets: SecretsTable,
+    #[serde(default)]
     pub(super) places: Vec<PlaceTable>,
+}
+
+/// `[secrets]`: what looks like a credential, and may go into an image all the same.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct SecretsTable {
+    #[serde(default)]
+    pub(super) allow: Vec<AllowanceTable>,
+}
+
+/// An entry of `[secrets] allow`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct AllowanceTable {
+    pub(super) path: Text,
+    pub(super) rule: Text,
 }
 
 /// `[[places]]`: where a kind of object that sparkpack does not know holds image references.

@@ -1,16 +1,23 @@
 //! The file trees of a project: each folder is walked once in a run for the same paths, and each file is read at most once.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs::Metadata,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{
     digest_cache::DigestCache,
-    ignore::{Follow, Keep, Listing, TreeError, list},
+    folded::Spelling,
+    ignore::{Digests, Follow, Keep, Listing, TreeError, list_spelled},
     tree::{Content, Entry, Location},
 };
+use crate::image::Digest;
+
+/// The bits by which a program runs as the owner or the group of its file.
+const PRIVILEGES: u32 = 0o6000;
 
 /// Identifies a listing: the folder, the name of the rules, whether links are followed, and the paths near which it was
 /// walked.
@@ -21,6 +28,9 @@ type Key = (PathBuf, String, bool, Vec<String>);
 pub struct FileTrees {
     digests: DigestCache,
     executable: Option<ExecutableBits>,
+    spelling: Option<Spelling>,
+    /// The files whose owner or group would be taken on: see [`Self::privileged`].
+    privileged: Mutex<BTreeSet<PathBuf>>,
     listings: Mutex<HashMap<Key, Arc<Listing>>>,
 }
 
@@ -74,6 +84,8 @@ impl FileTrees {
         Self {
             digests,
             executable: None,
+            spelling: None,
+            privileged: Mutex::default(),
             listings: Mutex::default(),
         }
     }
@@ -87,10 +99,45 @@ impl FileTrees {
         }
     }
 
+    /// The same on a disk that does not tell names apart which git's index does: its names count.
+    #[must_use]
+    pub fn with_spelling(self, spelling: Spelling) -> Self {
+        Self {
+            spelling: Some(spelling),
+            ..self
+        }
+    }
+
+    /// The path of a file below `root`, a folder without symbolic links, as listings have it.
+    #[must_use]
+    pub fn spelled(&self, root: &Path, below: &str) -> String {
+        match &self.spelling {
+            None => below.to_owned(),
+            Some(spelling) => spelling.path(root, below),
+        }
+    }
+
+    /// The spelling of git's index, if the disk's may be another one.
+    #[must_use]
+    pub fn spelling(&self) -> Option<&Spelling> {
+        self.spelling.as_ref()
+    }
+
     /// The executable bits that do not come from the disk, if none do.
     #[must_use]
     pub fn executable_bits(&self) -> Option<&ExecutableBits> {
         self.executable.as_ref()
+    }
+
+    /// The listed files that have the setuid or setgid bit, which no image gets.
+    #[must_use]
+    pub fn privileged(&self) -> Vec<PathBuf> {
+        // A poisoned lock is safe: every change is a single insertion.
+        let privileged = self
+            .privileged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        privileged.iter().cloned().collect()
     }
 
     /// The cache with the digests of this run.
@@ -103,7 +150,7 @@ impl FileTrees {
     /// [`Listing::choose`]. What is not near them is not looked at: a context may hold far more than an image takes of it.
     ///
     /// # Errors
-    /// Those of [`list`] and [`Listing::choose`].
+    /// Those of [`list_spelled`] and [`Listing::choose`].
     pub fn choose(
         &self,
         root: &Path,
@@ -112,7 +159,7 @@ impl FileTrees {
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<Entry>, TreeError> {
         let listing = self.listing(root, rules, near)?;
-        Ok(self.with_known_bits(listing.choose(near, wanted, &self.digests)?))
+        Ok(self.with_known_bits(listing.choose(near, wanted, self)?))
     }
 
     fn listing(
@@ -139,7 +186,7 @@ impl FileTrees {
         let keep = |path: &str, is_folder: bool| {
             near.iter().any(|near| is_near(path, near)) && (rules.keep)(path, is_folder)
         };
-        let listing = Arc::new(list(root, &keep, rules.follow)?);
+        let listing = Arc::new(list_spelled(root, &keep, rules.follow, self.spelling())?);
         listings.insert(key, Arc::clone(&listing));
         Ok(listing)
     }
@@ -149,6 +196,24 @@ impl FileTrees {
             bits.correct(&mut entries, |_| false);
         }
         entries
+    }
+}
+
+impl Digests for FileTrees {
+    /// Every file that is wanted is asked for, with its metadata.
+    fn known(&self, file: &Path, metadata: &Metadata) -> Option<Digest> {
+        if metadata.permissions().mode() & PRIVILEGES != 0 {
+            let mut privileged = self
+                .privileged
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            privileged.insert(file.to_owned());
+        }
+        self.digests.known(file, metadata)
+    }
+
+    fn learn(&self, file: &Path, metadata: &Metadata, digest: &Digest) {
+        self.digests.learn(file, metadata, digest);
     }
 }
 

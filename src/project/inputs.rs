@@ -259,7 +259,9 @@ impl<'a> InputReader<'a> {
         // The bytes that are sent must be the bytes that the fingerprint covers: a heredoc would copy carriage returns
         // into the image.
         let bytes = without_carriage_returns(&bytes);
-        let dockerfile = Dockerfile::parse(&file, &bytes).map_err(InputError::Defects)?;
+        let allows = |rule| project.allows_secret(rule, &file);
+        let dockerfile = Dockerfile::parse_allowing(&file, &bytes, &allows);
+        let dockerfile = dockerfile.map_err(InputError::Defects)?;
         let digest = Digest::of(&bytes);
         let arguments = build_arguments(project, image);
         let sent = sent(image, &dockerfile, &arguments);
@@ -881,7 +883,7 @@ fn triggering<'a>(
         };
         let file = project.images.get(stage)?.dockerfile.as_ref()?;
         let bytes = fs_err::read(project.root.join(file)).ok()?;
-        let dockerfile = Dockerfile::parse(Path::new(stage), &bytes).ok()?;
+        let dockerfile = Dockerfile::parse_allowing(Path::new(stage), &bytes, &|_| true).ok()?;
         let mut instructions = dockerfile.instructions().iter();
         let has_triggers = instructions.any(|instruction| instruction.keyword == "ONBUILD");
         has_triggers.then_some(Triggering {

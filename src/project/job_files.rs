@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::{
-    CodeForm, CodeTree, Package, Project, distribution,
+    BesideFile, CodeForm, CodeTree, Package, Project, distribution,
     exclusions::{JobRules, LeftOut, NeverContext},
     file_trees::{FileTrees, Rules},
+    folded::folded,
     ignore::{Excluded, Follow, TreeError, whiteout},
     importable, left_out,
     place::Defect,
@@ -237,11 +238,12 @@ impl JobReader<'_> {
     /// The files beside the code. Manifests, locks and secrets are none, whatever matches them.
     fn beside(&self, package: &Package) -> Result<Vec<Entry>, JobError> {
         let root = &self.project.root;
-        let wanted: BTreeSet<&str> = package
-            .beside
-            .values()
-            .map(|file| file.path.as_str())
-            .collect();
+        let spelled = package.beside.iter().map(|(name, file)| {
+            let path = self.trees.spelled(&self.root, &file.path);
+            (with_end_of(name, &path), path, file)
+        });
+        let spelled: Vec<(String, String, &BesideFile)> = spelled.collect();
+        let wanted: BTreeSet<&str> = spelled.iter().map(|(_, path, _)| path.as_str()).collect();
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
@@ -268,10 +270,10 @@ impl JobReader<'_> {
             .map(|entry| (entry.path.clone(), entry))
             .collect();
         let mut beside = Vec::new();
-        for (name, file) in &package.beside {
-            if let Some(entry) = found.get(&file.path) {
+        for (name, path, file) in spelled {
+            if let Some(entry) = found.get(&path) {
                 let mut entry = Entry {
-                    path: name.clone(),
+                    path: name,
                     ..entry.clone()
                 };
                 if let (Content::File { executable, .. }, true) = (&mut entry.content, file.is_main)
@@ -281,6 +283,7 @@ impl JobReader<'_> {
                 beside.push(entry);
             }
         }
+        beside.sort();
         Ok(beside)
     }
 
@@ -294,6 +297,19 @@ impl JobReader<'_> {
             Defect::new(Code::E089, package.place.clone(), error.to_string())
         };
         Ok(Entry::of_file(name, &main, false).map_err(unreadable)?)
+    }
+}
+
+/// The name of a file beside the code, spelled as the end of its path, from which it was made.
+fn with_end_of(name: &str, path: &str) -> String {
+    let count = name.split('/').count();
+    let names: Vec<&str> = path.rsplitn(count + 1, '/').take(count).collect();
+    let end: Vec<&str> = names.into_iter().rev().collect();
+    let end = end.join("/");
+    if folded(&end) == folded(name) {
+        end
+    } else {
+        name.to_owned()
     }
 }
 
@@ -350,11 +366,10 @@ fn together(
         for end in ends {
             let name = &entry.path[..end];
             let other = by_name
-                .entry(name.to_ascii_lowercase())
+                .entry(folded(name).into_owned())
                 .or_insert_with(|| name.to_owned());
             if other != name {
-                let [first, second] = [other.clone(), name.to_owned()];
-                return Err(TreeError::SameButForCase { first, second }.into());
+                return Err(TreeError::of_same(other, name).into());
             }
             let taken = by_path.get(name).filter(|(_, other)| *other != path);
             if let Some((_, other)) = taken {

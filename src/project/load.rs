@@ -19,7 +19,8 @@ use super::{
     image_matcher::ImageMatcher,
     images::Images,
     loader::{Environment, Loader},
-    place::{Defect, Place},
+    place::{Defect, Place, nearest},
+    secrets::{Allowance, SecretRule},
     settings::{
         Chain, ChainOrigin, ConfiguredPlace, Image, ManifestGlob, Mirrors, PathStep, PinMode,
         Project, PythonSettings, Registry,
@@ -75,6 +76,11 @@ pub fn load_text(root: &Path, text: &str, environment: Environment<'_>) -> Resul
     .project()
 }
 
+fn texts(written: &[Text]) -> Vec<String> {
+    let texts = written.iter().map(|text| text.get_ref().clone());
+    texts.collect()
+}
+
 impl Loader<'_> {
     fn project(&self) -> Result<Project, Defect> {
         let config = self.config;
@@ -99,16 +105,8 @@ impl Loader<'_> {
             name,
             registries: self.registries()?,
             reference,
-            formerly: config
-                .formerly
-                .iter()
-                .map(|text| text.get_ref().clone())
-                .collect(),
-            insecure: config
-                .insecure
-                .iter()
-                .map(|text| text.get_ref().clone())
-                .collect(),
+            formerly: texts(&config.formerly),
+            insecure: texts(&config.insecure),
             ca: config
                 .ca
                 .as_ref()
@@ -123,6 +121,7 @@ impl Loader<'_> {
             pin: self.pin()?,
             anchors: self.globs(&config.anchors)?,
             untracked: self.untracked()?,
+            allowed_secrets: self.allowed_secrets()?,
             places: self.places()?,
             warnings: Vec::new(),
             ineffective: Vec::new(),
@@ -523,6 +522,34 @@ impl Loader<'_> {
             })
         });
         globs.collect()
+    }
+
+    fn allowed_secrets(&self) -> Result<Vec<Allowance>, Defect> {
+        let allowed = self.config.secrets.allow.iter().map(|table| {
+            let pattern = table.path.get_ref().trim_start_matches("./");
+            let paths = glob::compile(pattern.trim_end_matches('/')).map_err(|reason| {
+                let message = format!("`{}` is no glob: {reason}", table.path.get_ref());
+                self.origin.defect(Code::E022, &table.path, message)
+            })?;
+            let name = table.rule.get_ref();
+            let rule = SecretRule::named(name).ok_or_else(|| {
+                let names: Vec<&str> = SecretRule::ALL.iter().map(|rule| rule.name()).collect();
+                let message = format!("there is no rule `{name}` for secrets");
+                let hint = match nearest(name, names.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the rules are {}", listed(&names)),
+                };
+                let defect = self.origin.defect(Code::E022, &table.rule, message);
+                defect.hint(hint)
+            })?;
+            Ok(Allowance {
+                pattern: table.path.get_ref().clone(),
+                paths,
+                rule,
+                place: self.origin.place(&table.path),
+            })
+        });
+        allowed.collect()
     }
 
     fn pin(&self) -> Result<PinMode, Defect> {

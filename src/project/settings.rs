@@ -13,6 +13,7 @@ use super::{
     image_matcher::ImageMatcher,
     place::{Defect, Place},
     requirements::RequirementsFile,
+    secrets::{Allowance, SecretRule},
     source::Source,
     template::ReferenceTemplate,
     wheel::WheelName,
@@ -56,6 +57,8 @@ pub struct Project {
     pub anchors: Vec<ManifestGlob>,
     /// Globs of input files that git need not have: what every checkout makes itself.
     pub untracked: Vec<GlobMatcher>,
+    /// What looks like a credential, and may go into an image all the same.
+    pub allowed_secrets: Vec<Allowance>,
     /// Where kinds of objects that sparkpack does not know hold image references.
     pub places: Vec<ConfiguredPlace>,
     /// Oddities that are no mistakes.
@@ -561,6 +564,13 @@ impl Project {
     pub fn allows_untracked(&self, below: &Path) -> bool {
         let mut paths = below.ancestors();
         paths.any(|path| self.untracked.iter().any(|glob| glob.is_match(path)))
+    }
+
+    /// Whether `[secrets] allow` lets what this rule finds in a file, a path below the project, go into an image.
+    #[must_use]
+    pub fn allows_secret(&self, rule: SecretRule, below: &Path) -> bool {
+        let mut allowed = self.allowed_secrets.iter();
+        allowed.any(|allowed| allowed.allows(rule, below))
     }
 
     /// The chain of an image.

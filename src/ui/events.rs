@@ -14,9 +14,7 @@ use crate::{
 impl Events for Ui {
     fn note(&self, note: Note<'_>) {
         match note {
-            Note::WaitingForPackages | Note::Manifest(ManifestNote::LeftAlone { .. }) => {
-                self.detail(words(&note));
-            }
+            Note::Manifest(ManifestNote::LeftAlone { .. }) => self.detail(words(&note)),
             _ => self.say(words(&note)),
         }
         if let Note::LockedByDaemon {
@@ -65,16 +63,17 @@ impl Progress for StageLine<'_> {
 
 fn words(note: &Note<'_>) -> String {
     match note {
-        Note::WaitingForProject => {
-            "waiting for another sparkpack in this project to end".to_owned()
-        }
-        Note::WaitingForPackages => {
-            "waiting for another run that installs the same packages".to_owned()
+        Note::WaitingForProject(holder) => format!("waiting for {holder} in this project"),
+        Note::WaitingForEntry { what, holder } => {
+            format!("waiting for {holder}, which {what}")
         }
         Note::Recovered(what) => what.to_string(),
         Note::Skipped { stage } => {
             format!("{stage}: skipped, since an image that it stands on failed")
         }
+        Note::PartlyPushed { there, of } => format!(
+            "{there} of {of} images are in the registry, no manifest was changed; run it again, and it goes on from there"
+        ),
         Note::IntoDaemon { others: [], .. } => "images go into the Docker daemon".to_owned(),
         Note::IntoDaemon { platforms, others } => format!(
             "images go into the Docker daemon, for {}; `push` and `build --output oci:PATH` make those for {} too",

@@ -164,6 +164,16 @@ impl Ui {
         StageLine::new(self, name)
     }
 
+    /// What leaves the terminal with a line end when a signal ends the run, and says why it ends.
+    pub fn interrupted(&self) -> impl FnOnce() + Send + use<> {
+        let (bars, quiet) = (self.bars.clone(), self.quiet);
+        move || match bars {
+            _ if quiet => {}
+            Some(bars) => drop(bars.clear().and_then(|()| bars.println("interrupted"))),
+            None => drop(writeln!(io::stderr().lock(), "interrupted")),
+        }
+    }
+
     fn bars(&self) -> Option<&MultiProgress> {
         self.bars.as_ref()
     }

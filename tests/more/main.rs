@@ -9,6 +9,7 @@
 //! - `layers`: Go's gzip and tar read a layer of several members whole
 //! - `operator`: the real Spark operator, built from its Go module, runs in the operator image
 //! - `packages`: the best-known packages are locked, built and imported, each alone in a job
+//! - `wheels`: nothing in the wheels of forty well-known packages is taken for a credential
 
 #![expect(
     clippy::unwrap_used,
@@ -35,3 +36,4 @@ mod imports;
 mod layers;
 mod operator;
 mod packages;
+mod wheels;

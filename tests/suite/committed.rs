@@ -264,8 +264,8 @@ const IGNORED: &str = "git ignores it, and it goes into an image";
 #[test]
 fn what_git_ignores_is_named_always_and_refused_by_who_is_strict() {
     let project = project();
-    project.write(".gitignore", ".env\ndist/\n/generated/\n*.log\n");
-    project.write("src/.env", "PASSWORD=x\n");
+    project.write(".gitignore", "local.cfg\ndist/\n/generated/\n*.log\n");
+    project.write("src/local.cfg", "place=here\n");
     project.write("src/jobs/__pycache__/one.cpython-311.pyc", "no input\n");
     project.write("docker/base/a.log", "no COPY matches it\n");
     project.git(&["add", ".gitignore"]);
@@ -275,17 +275,17 @@ fn what_git_ignores_is_named_always_and_refused_by_who_is_strict() {
         // Twice: what is remembered is that there is nothing to name.
         for _ in 0..2 {
             let run = project.succeed(arguments);
-            let line = format!("warning[W121]: src/.env:1:1: {IGNORED}");
+            let line = format!("warning[W121]: src/local.cfg:1:1: {IGNORED}");
             assert!(run.stderr.contains(&line), "{arguments:?}: {}", run.stderr);
             assert!(
-                run.stderr.contains("`untracked = [\"src/.env\"]`"),
+                run.stderr.contains("`untracked = [\"src/local.cfg\"]`"),
                 "{}",
                 run.stderr
             );
-            assert!(!run.stderr.contains("PASSWORD"), "{}", run.stderr);
+            assert!(!run.stderr.contains("place="), "{}", run.stderr);
         }
     }
-    assert_eq!(refused(&project), ["src/.env (ignored by git)"]);
+    assert_eq!(refused(&project), ["src/local.cfg (ignored by git)"]);
     project.write("docker/ds/debug.txt", "");
     project.write(".git/info/exclude", "debug.txt\n");
     let both = project.run(&["plan"]).stderr;
@@ -293,7 +293,10 @@ fn what_git_ignores_is_named_always_and_refused_by_who_is_strict() {
         both.contains("git ignores 2 files that go into images"),
         "{both}"
     );
-    assert!(both.contains("docker/ds/debug.txt, src/.env"), "{both}");
+    assert!(
+        both.contains("docker/ds/debug.txt, src/local.cfg"),
+        "{both}"
+    );
 }
 
 #[test]

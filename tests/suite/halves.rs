@@ -8,7 +8,7 @@ use std::{fmt::Write as _, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::support::{TestProject, small};
+use crate::support::{TestProject, rounds, small};
 
 const REPOSITORY: &str = "registry.example:5000/small/job";
 const HEX: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
@@ -289,11 +289,6 @@ fn project() -> TestProject {
     let project = small::project(ROOT, "registry.example:5000");
     project.write("sparkpack.lock", &small::lock(ROOT));
     project
-}
-
-fn rounds() -> usize {
-    let rounds = std::env::var("SPARKPACK_ROUNDS").ok();
-    rounds.map_or(1, |rounds| rounds.parse().unwrap())
 }
 
 fn documents(chance: &mut Chance, count: usize, sort: Sort, tag: &str) -> (String, Vec<Made>) {

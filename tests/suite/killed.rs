@@ -47,6 +47,9 @@ fn projects(count: usize) -> Vec<TestProject> {
 fn unlocked() -> TestProject {
     let project = small::project(ROOT, "registry.example");
     project.write("sparkpack.lock", &small::lock(ROOT));
+    // Other tests have temporary folders too, which a run looks at.
+    let temporary = project.home();
+    let project = project.with_variable("TMPDIR", temporary.to_str().unwrap());
     let manifest = project.read("kubernetes/nightly.yml");
     for number in 1..5 {
         let comment = format!("# {number}\r\n").repeat(number * 400);
@@ -610,20 +613,7 @@ fn kill_at_half(project: &TestProject, index: &Index, file: &str, arguments: &[&
 
 #[test]
 fn a_kill_while_wheels_are_installed_leaves_nothing_for_long() {
-    let index = Index::new();
-    index.add("spk_one-1.0-py3-none-any", &[]);
-    let configuration = format!(
-        "format = 1\nproject = \"packed\"\nregistries.main = \"registry.example/packed\"\n\n[mirrors]\npython = \"{}\"\n\n\
-         [chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\n\n\
-         [images.job]\nparent = \"py\"\nsrc = \"src\"\nrequirements = \"requirements.txt\"\n",
-        index.url
-    );
-    let project = TestProject::new(&[
-        ("sparkpack.toml", &configuration),
-        ("requirements.txt", "spk-one\n"),
-        ("src/main.py", "print('main')\n"),
-        ("src/jobs/__init__.py", ""),
-    ]);
+    let (project, index) = small::with_package();
     project.succeed(&["package"]);
     // The installed packages, and the installer's own cache.
     fs_err::remove_dir_all(project.root().with_file_name("cache")).unwrap();
@@ -636,24 +626,7 @@ fn a_kill_while_wheels_are_installed_leaves_nothing_for_long() {
 
 #[test]
 fn a_kill_while_a_source_is_fetched_leaves_nothing_for_long() {
-    let index = Index::new();
-    index.put("/tool.bin", "x".repeat(1 << 16).as_bytes());
-    let project = small::project(ROOT, "registry.example");
-    project.write("sparkpack.lock", &small::lock(ROOT));
-    let url = index.url.replace("/simple", "/tool.bin");
-    let text = project.read("sparkpack.toml").replace(
-        "dockerfile = \"docker/base/Dockerfile\"\n",
-        "dockerfile = \"docker/base/Dockerfile\"\ncontexts.tool = \"tool\"\n",
-    );
-    project.write(
-        "sparkpack.toml",
-        &format!("{text}\n[sources.tool]\nurl = \"{url}\"\n"),
-    );
-    project.edit(
-        "docker/base/Dockerfile",
-        "COPY",
-        "COPY --from=tool tool.bin /opt/\nCOPY",
-    );
+    let (project, index) = small::with_source();
     kill_at_half(&project, &index, "/tool.bin", &["lock"]);
     // A run that does not need the source sweeps as well.
     project.succeed(&["package"]);

@@ -4,6 +4,10 @@
 //! - `init`: what is written for a project that is there, and what is said of it
 //! - `layouts`: the four layouts that the configuration must support
 //! - `killed`: a kill or a failing disk at any system call leaves all files old or all new
+//! - `waiting`: runs beside each other: who waits for whom, how long, and what is said of it
+//! - `signalled`: a signal ends a run within two seconds, with what it began: builds, containers, programs, folders
+//! - `bare_machines`: no HOME, no TMPDIR, no current folder, no PATH: it works, or one line says why not
+//! - `disks`: disks that are full, read-only or limited: one clear error, and nothing old is lost
 //! - `drift`: the message for each bad manifest, with its place and a cure
 //! - `places`: every form of a place that names an image, in both pin modes
 //! - `check_formats`: the output of `check` for reviews and programs: a diff, GitHub's commands, GitLab's report, JSON
@@ -37,6 +41,8 @@
 //! - `creating`: `new`: a project of every kind builds, runs, tests and checks as it is made
 //! - `ci_files`: linters find nothing in the CI files that `new` writes, and what is wrong if something is
 //! - `ci_steps`: the shell steps of those CI files check, test and push a clone
+//! - `folding`: names that some disks take for one are refused, and on such a disk a checkout has the tags that it has everywhere
+//! - `hidden`: what looks like a credential stops whatever would make or send an image, and nothing else does
 //! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
 //! - `added_files`: images that only get files, without a builder and without a daemon
 //! - `daemonless`: where no Docker daemon answers
@@ -50,6 +56,8 @@
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
+//! - `faults`: whatever single request fails in passing, a push arrives, and what is told of it is true
+//! - `races`: two first pushes of the same images at the same time agree on what they tell
 //! - `doctor`: what a machine has and lacks for a project, with what cures it, and nothing is changed
 //! - `documents`: `dist/images.json` is what its schema says
 //! - `manifests`: only the bytes of images change, in difficult and random files, according to other YAML parsers
@@ -67,10 +75,10 @@
 //! By verb: `init`: `init` · `package`: `packing`, `pythons`, `sources`, `requirements`, `bad_requirements`, `wheels`, `cases`,
 //! `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`, `portability`, `platforms` ·
 //! `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts`, `test_imports`,
-//! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless` · `pin`:
+//! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless`, `faults`, `races` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`,
 //! `pins` · `run`: `running`, `real` · `new`: `creating`, `ci_files`, `ci_steps` · `doctor`: `doctor` · `eject`: `ejecting`,
-//! `same_as_built` · `completions`: `releasing` · all: `mistakes`, `naming`.
+//! `same_as_built` · `completions`: `releasing` · all: `mistakes`, `naming`, `waiting`, `signalled`, `bare_machines`, `disks`.
 //!
 //! The tests that need a Docker daemon or a registry, by the prefixes of their names; `scripts/test --fast` leaves them
 //! out.
@@ -83,7 +91,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::` `adapters::registry::client::tests::ahead::a_registry_`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
-//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `from_source::` `only_in_daemon::`
+//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `faults::` `races::` `from_source::` `only_in_daemon::`
 //! fast leaves out `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::`
 //! fast leaves out `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `ci_steps::` `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_`
@@ -91,8 +99,10 @@
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
 //! fast leaves out `certificates::` `adapters::registry::client::tests::tls::` `adapters::registry::client::tests::unanswered::a_connection_`
 //! fast leaves out `adapters::registry::client::tests::unanswered::an_`
-//! fast leaves out `secrets::a_build_` `adapters::docker::tests::a_step_`
+//! fast leaves out `folding::a_build_` `hidden::a_build_` `secrets::a_build_` `adapters::docker::tests::a_step_`
 //! fast leaves out `own_package::both_` `portability::every_checkout_` `staleness::whatever_is_done_to_dist_`
+//! fast leaves out `secrets::a_build_` `adapters::docker::tests::a_step_`
+//! fast leaves out `signalled::a_build_` `signalled::at_any_` `waiting::a_hook_` `waiting::a_build_` `own_package::both_` `portability::every_checkout_` `staleness::whatever_is_done_to_dist_`
 //!
 //! The tests in `tests/more/main.rs` need the registries of Maven and Go.
 
@@ -111,6 +121,7 @@ mod accepted;
 mod added_files;
 mod arrows;
 mod bad_requirements;
+mod bare_machines;
 mod building;
 mod cases;
 mod certificates;
@@ -120,14 +131,18 @@ mod ci_steps;
 mod committed;
 mod creating;
 mod daemonless;
+mod disks;
 mod doctor;
 mod documentation;
 mod documents;
 mod drift;
 mod ejecting;
 mod elsewhere;
+mod faults;
+mod folding;
 mod from_source;
 mod halves;
+mod hidden;
 mod hooks;
 mod hostile_input;
 mod ignoring;
@@ -157,6 +172,7 @@ mod projects;
 mod proxies;
 mod pushing;
 mod pythons;
+mod races;
 mod real;
 mod releasing;
 mod requirements;
@@ -164,9 +180,11 @@ mod retagging;
 mod running;
 mod same_as_built;
 mod secrets;
+mod signalled;
 mod sources;
 mod staleness;
 mod test_imports;
 mod untrue_images;
+mod waiting;
 mod wheels;
 mod why;

@@ -10,7 +10,8 @@ use std::{
 };
 
 use crate::support::{
-    Chain, NOBODY, PodmanService, RootlessDocker, TestProject, copy_image, docker, docker_at, run,
+    Chain, NOBODY, PodmanService, RootlessDocker, TestProject, copy_image, docker, docker_at,
+    heedful, run,
 };
 
 /// Says what it is given; some arguments have it do something.
@@ -73,10 +74,7 @@ fn chain(name: &str) -> Chain {
     project.write("docker/base/entry", ENTRYPOINT);
     let path = project.root().join("docker/base/entry");
     fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"];
-    let busybox = busybox.iter().find(|path| fs_err::metadata(path).is_ok());
-    let copy = project.root().join("docker/base/busybox");
-    fs_err::copy(busybox.expect("scripts/test installs it"), copy).unwrap();
+    chain.add_busybox();
     project.edit(
         "docker/base/Dockerfile",
         "COPY docker/base/base.txt /opt/\n",
@@ -305,8 +303,7 @@ fn a_shell_reads_what_it_is_given_and_ends_as_it_says() {
 
 /// A run whose job is given a word and has printed a line, with what it prints.
 fn begun(chain: &Chain, word: &str, line: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
-    let mut command = chain.project.command(&["run", "--", word]);
-    let mut child = command
+    let mut child = heedful(&chain.project.command(&["run", "--", word]))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -357,9 +354,14 @@ fn a_running_job_keeps_nobody_waiting() {
     let (mut child, _lines) = begun(&chain, "forever", "begun");
     let built = chain.project.succeed(&["build"]);
     assert!(built.stderr.contains("nothing to do"), "{}", built.stderr);
-    let id = child.id().to_string();
-    assert_eq!(run(Command::new("kill").arg(&id)).code, 0);
+    assert!(child.try_wait().unwrap().is_none(), "the job goes on");
+    assert_ne!(containers(&chain), "", "so does its container");
+    // Whoever is killed removes nothing: the next run does.
+    child.kill().unwrap();
     child.wait().unwrap();
+    assert_ne!(containers(&chain), "");
+    chain.project.succeed(&["build"]);
+    assert_eq!(containers(&chain), "");
 }
 
 /// Pushes what the daemon of a docker context has, as its user's current context, and runs what the registry then has elsewhere.

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Chain, Index, TestProject, docker, run, started_by};
+use crate::support::{Chain, Index, TestProject, docker, heedful, run};
 
 /// No daemon answers there.
 const NOWHERE: (&str, &str) = ("DOCKER_HOST", "unix:///nowhere/docker.sock");
@@ -53,9 +53,7 @@ fn begun(project: &TestProject, line: &str) -> Child {
 }
 
 fn begun_by(command: &Command, line: &str) -> Child {
-    // Who is started in the background by a shell without jobs ignores SIGINT until it says otherwise.
-    let mut heedful = Command::new("env");
-    let mut child = started_by(heedful.arg("--default-signal"), command)
+    let mut child = heedful(command)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

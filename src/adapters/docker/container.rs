@@ -1,7 +1,11 @@
 //! A program that runs in a container of an image, without a network. Nothing of it stays: no container, and nothing in
 //! the image.
 
-use std::{process, time::Duration};
+use std::{
+    process,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use bollard::{
     Docker,
@@ -17,7 +21,8 @@ use tokio::{io::AsyncWriteExt, task::JoinHandle, time::timeout};
 use super::{
     daemon::Daemon,
     error::DockerError,
-    running::{Container, remove},
+    left::of_this_run,
+    running::{Running, remove},
 };
 use crate::image::ImageInfo;
 
@@ -71,8 +76,8 @@ impl Daemon {
     ) -> Result<ProgramEnd, DockerError> {
         let doing = || format!("run a program in the image `{}`", program.name);
         let name = container_name(program.image);
-        self.in_container(&name, doing, async {
-            let run = self.run(program, &name, printed);
+        self.in_container(&name, doing, async |running| {
+            let run = self.run(program, (&name, running), printed);
             timeout(program.limit, run)
                 .await
                 .unwrap_or(Ok(ProgramEnd::OutOfTime))
@@ -84,12 +89,12 @@ impl Daemon {
         &self,
         name: &str,
         doing: impl Fn() -> String,
-        work: impl Future<Output = Result<T, bollard::errors::Error>>,
+        work: impl AsyncFnOnce(&Running) -> Result<T, bollard::errors::Error>,
     ) -> Result<T, DockerError> {
-        self.note(Some(Container::AskedFor));
-        let ended = self.runtime.block_on(work);
+        let running = Running::begin(&self.runtime, &self.client, name);
+        let ended = self.runtime.block_on(work(&running));
         let removed = self.ask(remove(&self.client, name));
-        self.note(None);
+        drop(running);
         let ended = ended.map_err(|error| self.failed(&error, &doing))?;
         removed.map_err(|error| self.failed(&error, doing))?;
         Ok(ended)
@@ -99,7 +104,7 @@ impl Daemon {
     pub(super) async fn create(
         &self,
         client: &Docker,
-        name: &str,
+        (name, running): (&str, &Running),
         image: &ImageInfo,
         body: ContainerCreateBody,
     ) -> Result<(), bollard::errors::Error> {
@@ -109,9 +114,10 @@ impl Daemon {
             "" => options,
             _ => options.platform(&image.platform.to_string()),
         };
-        client.create_container(Some(options.build()), body).await?;
-        self.note(Some(Container::Made(name.to_owned())));
-        Ok(())
+        let body = of_this_run(body);
+        let created = client.create_container(Some(options.build()), body).await;
+        running.is_made(created.is_ok());
+        created.map(drop)
     }
 
     /// Starts a container with its streams, among them its standard input if it reads any.
@@ -137,19 +143,15 @@ impl Daemon {
         Ok((attached, Exit(exit)))
     }
 
-    fn note(&self, container: Option<Container>) {
-        self.running.note(&self.runtime, &self.client, container);
-    }
-
     async fn run(
         &self,
         program: &ProgramInImage<'_>,
-        name: &str,
+        (name, running): (&str, &Running),
         printed: &mut dyn FnMut(PrintedLine<'_>),
     ) -> Result<ProgramEnd, bollard::errors::Error> {
         // A program may compute for a long time without a word.
         let client = self.client.clone().with_timeout(program.limit);
-        self.create(&client, name, program.image, body(program))
+        self.create(&client, (name, running), program.image, body(program))
             .await?;
         let (mut attached, exit) = self.start(&client, name, true).await?;
         // Of a program that does not read it, the output and the exit code tell more than a broken pipe.
@@ -205,9 +207,12 @@ impl Exit {
     }
 }
 
-/// The name of the container of an image that this run has.
+/// A name for a container of an image, which no other container of this run has.
 pub(super) fn container_name(image: &ImageInfo) -> String {
-    format!("sparkpack-{}-{}", process::id(), image.id.short(12))
+    static CONTAINERS: AtomicUsize = AtomicUsize::new(0);
+    let number = CONTAINERS.fetch_add(1, Ordering::Relaxed);
+    let (pid, id) = (process::id(), image.id.short(12));
+    format!("sparkpack-{pid}-{id}-{number}")
 }
 
 async fn exit_code(client: &Docker, name: &str) -> Option<i64> {

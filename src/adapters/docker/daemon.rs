@@ -17,10 +17,12 @@ use super::{
     error::{self, DockerError, Unreachable},
     host::{DockerEnvironment, Host},
     ping::Ping,
-    running::Running,
 };
 use crate::{
-    adapters::runtime::NetworkRuntime,
+    adapters::{
+        ending::{self, OnEnd},
+        runtime::{AwaitedTask, NetworkRuntime},
+    },
     image::{Digest, ImageInfo, Platform, Reference},
 };
 
@@ -47,6 +49,8 @@ const DESCRIBES_STORE: (usize, usize) = (1, 48);
 
 /// A daemon that has answered.
 pub struct Daemon {
+    /// What is removed beside other work. The first field: it needs the runtime until it ends.
+    pub(super) removing: OnceLock<AwaitedTask>,
     pub(super) runtime: NetworkRuntime,
     pub(super) client: Docker,
     pub(super) host: Host,
@@ -56,10 +60,8 @@ pub struct Daemon {
     is_containerd: OnceLock<bool>,
     /// The blobs of that store.
     blobs: OnceLock<Blobs>,
-    /// The container that runs now.
-    pub(super) running: Running,
     /// The time limit for an answer that needs no work.
-    patience: Duration,
+    pub(super) patience: Duration,
 }
 
 /// The two ways in which daemons build Dockerfiles.
@@ -137,8 +139,8 @@ impl Daemon {
             podman: ping.is_podman,
             is_containerd: OnceLock::new(),
             blobs: OnceLock::new(),
-            running: Running::default(),
             patience,
+            removing: OnceLock::new(),
         })
     }
 
@@ -283,14 +285,32 @@ impl Daemon {
         }
     }
 
+    /// Has a tag removed if a signal ends the process while the returned value is there.
+    pub fn untag_on_end(&self, reference: &Reference) -> OnEnd {
+        let (handle, client) = (self.runtime.handle(), self.client.clone());
+        let name = reference.to_string();
+        ending::on_end(move || {
+            let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+            // There is nobody left to tell about an error.
+            drop(handle.block_on(client.remove_image(&name, Some(options), None)));
+        })
+    }
+
     /// Waits for an answer that needs no work.
     pub(super) fn ask<T>(
         &self,
         question: impl Future<Output = Result<T, bollard::errors::Error>>,
     ) -> Result<T, bollard::errors::Error> {
-        self.runtime
-            .block_on(async { timeout(self.patience, question).await })
-            .unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
+        self.runtime.block_on(self.in_time(question))
+    }
+
+    /// The answer to a request, unless the daemon is silent for too long.
+    pub(super) async fn in_time<T>(
+        &self,
+        question: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, bollard::errors::Error> {
+        let answer = timeout(self.patience, question).await;
+        answer.unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
     }
 
     /// The error of a request: the daemon's own message, or why it cannot be reached.

@@ -55,6 +55,18 @@ pub enum DockerError {
         /// The daemon's message.
         message: String,
     },
+    /// A registry failed in passing while the daemon pushed or pulled, each time that it was tried.
+    #[error("cannot {verb} `{reference}`, also in {attempts} attempts: {message}")]
+    Interrupted {
+        /// `push` or `pull`.
+        verb: &'static str,
+        /// The image to be moved.
+        reference: Box<Reference>,
+        /// How often it was tried.
+        attempts: u32,
+        /// The daemon's last message.
+        message: String,
+    },
     /// The daemon refused another request.
     #[error("the Docker daemon could not {doing}: {message}")]
     Answer {
@@ -156,6 +168,7 @@ impl DockerError {
             Self::Unreachable { .. } => Code::E601,
             Self::Push { .. } => Code::E603,
             Self::Pull { .. } => Code::E604,
+            Self::Interrupted { .. } => Code::E507,
             Self::Answer { .. } => Code::E605,
             Self::NotSaved { .. } => Code::E610,
             Self::Mismatch(_) => Code::E606,
@@ -193,6 +206,12 @@ impl DockerError {
             }
             Self::Push { reference, message } | Self::Pull { reference, message } => {
                 transfer_hint(reference, message)
+            }
+            Self::Interrupted {
+                reference, message, ..
+            } => {
+                let anew = || "run it again: what has arrived is kept".to_owned();
+                Some(transfer_hint(reference, message).unwrap_or_else(anew))
             }
             Self::Parent {
                 parent: Some(parent),

@@ -17,6 +17,7 @@ use super::{
     container::container_name,
     daemon::{Daemon, WORK},
     error::DockerError,
+    running::Running,
     terminal,
 };
 use crate::image::ImageInfo;
@@ -107,8 +108,9 @@ impl Daemon {
             Some(self.user_of_caller()?)
         };
         let name = container_name(job.image);
-        let work = self.start_job(job, &name, user, streams);
-        self.in_container(&name, doing, work)
+        self.in_container(&name, doing, async |running| {
+            self.start_job(job, (&name, running), user, streams).await
+        })
     }
 
     /// The user in a container whose files are the caller's outside.
@@ -126,7 +128,7 @@ impl Daemon {
     async fn start_job(
         &self,
         job: &JobContainer<'_>,
-        name: &str,
+        (name, running): (&str, &Running),
         user: Option<ContainerUser>,
         streams: JobStreams<'_>,
     ) -> Result<JobEnd, bollard::errors::Error> {
@@ -135,7 +137,8 @@ impl Daemon {
         let is_read = streams.is_interactive;
         let has_terminal = is_read && terminal::is_there();
         let body = body(job, user, is_read, has_terminal);
-        self.create(&client, name, job.image, body).await?;
+        self.create(&client, (name, running), job.image, body)
+            .await?;
         put_files(&client, name, job.files).await?;
         let (attached, exit) = self.start(&client, name, is_read).await?;
         let AttachContainerResults { output, input } = attached;

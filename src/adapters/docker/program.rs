@@ -3,16 +3,11 @@
 use std::io::Read as _;
 
 use bollard::{
-    Docker,
-    models::ContainerCreateBody,
-    query_parameters::{
-        CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder,
-        RemoveContainerOptionsBuilder,
-    },
+    Docker, models::ContainerCreateBody, query_parameters::DownloadFromContainerOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt, pin_mut};
 
-use super::{daemon::Daemon, error::DockerError};
+use super::{container::container_name, daemon::Daemon, error::DockerError};
 use crate::{
     adapters::chunks::read_while_fetched,
     image::{ImageInfo, ImagePython, LayerContents, LayerScanner, Program},
@@ -112,25 +107,12 @@ impl Daemon {
             cmd: Some(vec!["never-started".to_owned()]),
             ..ContainerCreateBody::default()
         };
-        // Without a platform, a daemon may look for the image of its own.
-        let options = CreateContainerOptionsBuilder::default();
-        let options = match image.platform.architecture.as_str() {
-            "" => options,
-            _ => options.platform(&image.platform.to_string()),
-        };
-        let created = self.client.create_container(Some(options.build()), body);
-        let created = self
-            .ask(created)
-            .map_err(|error| self.failed(&error, doing))?;
-        let found = self.ask(look(&self.client, &created.id));
-        let options = RemoveContainerOptionsBuilder::default()
-            .force(true)
-            .v(true)
-            .build();
-        let removed = self.ask(self.client.remove_container(&created.id, Some(options)));
-        let found = found.map_err(|error| self.failed(&error, doing))?;
-        removed.map_err(|error| self.failed(&error, doing))?;
-        Ok(found)
+        let name = container_name(image);
+        self.in_container(&name, doing, async |running| {
+            let created = self.create(&self.client, (&name, running), image, body);
+            self.in_time(created).await?;
+            self.in_time(look(&self.client, &name)).await
+        })
     }
 }
 

@@ -1,130 +1,83 @@
-//! The container that runs now: it is removed before a signal ends sparkpack.
+//! The containers that run now: each is removed before a signal ends sparkpack.
 
 use std::{
-    pin::pin,
-    process,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    thread,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bollard::{Docker, query_parameters::RemoveContainerOptionsBuilder};
-use futures_util::future::{Either, select};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::{sleep, timeout},
-};
+use tokio::time::sleep;
 
 use super::{error, terminal};
-use crate::adapters::runtime::NetworkRuntime;
+use crate::adapters::{
+    ending::{self, OnEnd},
+    runtime::NetworkRuntime,
+};
 
 /// The pause before the daemon is asked again whether a container is gone, or there at last.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long a signal waits for the daemon, which may still be making the container.
-const ENDING: Duration = Duration::from_secs(5);
 
-/// The container that runs now, if one does.
-#[derive(Debug, Default)]
-pub(super) struct Running(OnceLock<Arc<Mutex<Noted>>>);
-
-#[derive(Debug, Default)]
-struct Noted {
-    container: Option<Container>,
-    /// A signal has come: whoever runs a container stops there, and the process ends.
-    is_ending: bool,
+/// A container that this run makes, until this value is dropped: a signal removes it.
+#[derive(Debug)]
+pub(super) struct Running {
+    state: Arc<Mutex<Container>>,
+    _on_end: OnEnd,
 }
 
-/// What is known of the container that runs now.
-#[derive(Clone, Debug)]
-pub(super) enum Container {
+/// What is known of a container that this run makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Container {
     /// The daemon is asked to make it, and has not answered yet.
     AskedFor,
-    /// The one of this name is there, or has been.
-    Made(String),
+    /// It is there, or has been.
+    Made,
+    /// The daemon has not made it.
+    Refused,
 }
 
 impl Running {
-    /// Notes the container that begins to run, or that none does any more. From the first call on a signal that ends
-    /// sparkpack removes the noted one before. It does not return once a signal has come.
-    pub(super) fn note(
-        &self,
-        runtime: &NetworkRuntime,
-        client: &Docker,
-        container: Option<Container>,
-    ) {
-        let watch = || {
-            let noted: Arc<Mutex<Noted>> = Arc::default();
-            // Before anything is asked for: what a signal ends until then leaves nothing behind.
-            if let Some(signals) = runtime.within(EndingSignals::listen) {
-                runtime.spawn(remove_on_signal(
-                    signals,
-                    client.clone(),
-                    Arc::clone(&noted),
-                ));
-            }
-            noted
+    /// Notes a container before the daemon is asked for it.
+    pub(super) fn begin(runtime: &NetworkRuntime, client: &Docker, name: &str) -> Self {
+        let state = Arc::new(Mutex::new(Container::AskedFor));
+        let (handle, client) = (runtime.handle(), client.clone());
+        let (name, noted) = (name.to_owned(), Arc::clone(&state));
+        let on_end = ending::on_end(move || {
+            handle.block_on(remove_noted(&client, &name, &noted));
+            terminal::restore();
+        });
+        Self {
+            state,
+            _on_end: on_end,
+        }
+    }
+
+    /// Notes whether the daemon has made it. It does not return if a signal has come meanwhile, so that nothing runs in it.
+    pub(super) fn is_made(&self, is_made: bool) {
+        *locked(&self.state) = if is_made {
+            Container::Made
+        } else {
+            Container::Refused
         };
-        let mut noted = locked(self.0.get_or_init(watch));
-        noted.container = container;
-        if noted.is_ending {
-            drop(noted);
-            loop {
-                thread::park();
-            }
-        }
+        ending::stop_if_ending();
     }
 }
 
-async fn remove_on_signal(mut signals: EndingSignals, client: Docker, noted: Arc<Mutex<Noted>>) {
-    let number = signals.next().await;
-    locked(&noted).is_ending = true;
-    // There is nobody left to tell about an error.
-    drop(timeout(ENDING, remove_noted(&client, &noted)).await);
-    terminal::restore();
-    // As a shell tells of a process that a signal has ended.
-    process::exit(128 + number);
-}
-
-/// Removes the noted container, also one that the daemon makes only now.
-async fn remove_noted(client: &Docker, noted: &Mutex<Noted>) {
+/// Removes a container, also one that the daemon makes only now.
+async fn remove_noted(client: &Docker, name: &str, noted: &Mutex<Container>) {
     loop {
-        let container = locked(noted).container.clone();
+        let container = *locked(noted);
         match container {
-            None => return,
-            Some(Container::AskedFor) => sleep(PAUSE).await,
-            Some(Container::Made(name)) => return drop(remove(client, &name).await),
+            Container::Refused => return,
+            Container::AskedFor => sleep(PAUSE).await,
+            // There is nobody left to tell about an error.
+            Container::Made => return drop(remove(client, name).await),
         }
     }
 }
 
-fn locked(noted: &Mutex<Noted>) -> MutexGuard<'_, Noted> {
+fn locked(noted: &Mutex<Container>) -> MutexGuard<'_, Container> {
     // A poisoned lock is safe: every change is a single assignment.
     noted.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The signals that ask sparkpack to end.
-struct EndingSignals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl EndingSignals {
-    /// Begins to listen; `None` if the system does not tell of signals.
-    fn listen() -> Option<Self> {
-        Some(Self {
-            interrupt: signal(SignalKind::interrupt()).ok()?,
-            terminate: signal(SignalKind::terminate()).ok()?,
-        })
-    }
-
-    /// The number of the next one.
-    async fn next(&mut self) -> i32 {
-        let (interrupt, terminate) = (pin!(self.interrupt.recv()), pin!(self.terminate.recv()));
-        match select(interrupt, terminate).await {
-            Either::Left(_) => SignalKind::interrupt().as_raw_value(),
-            Either::Right(_) => SignalKind::terminate().as_raw_value(),
-        }
-    }
 }
 
 /// Removes a container, if it is still there.

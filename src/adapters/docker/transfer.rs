@@ -12,13 +12,16 @@ use super::{
     daemon::{Daemon, WORK, asking},
     error::{self, DockerError},
 };
-use crate::image::{ImageMismatch, Platform, Reference};
+use crate::{
+    adapters::pause,
+    image::{ImageMismatch, Platform, Reference},
+};
 
 /// `{}` in base64: daemons require the header even without credentials.
 const ANONYMOUS: &str = "e30=";
 
-/// How often a push is begun, if its registry fails in passing.
-const PUSH_ATTEMPTS: u32 = 4;
+/// How often a push or a pull is begun, if its registry fails in passing.
+const ATTEMPTS: u32 = 4;
 
 /// The pause before the second attempt; doubled before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1000 });
@@ -48,29 +51,21 @@ impl Daemon {
         registry_auth: &str,
         events: &mut dyn FnMut(TransferEvent),
     ) -> Result<(), DockerError> {
-        let mut pause = FIRST_PAUSE;
-        for _ in 1..PUSH_ATTEMPTS {
-            match self.push_once(reference, registry_auth, events) {
-                Err(DockerError::Push { message, .. }) if may_pass(&message) => {
-                    thread::sleep(pause);
-                    pause *= 2;
-                }
-                pushed => return pushed,
-            }
-        }
-        self.push_once(reference, registry_auth, events)
-    }
-
-    fn push_once(
-        &self,
-        reference: &Reference,
-        registry_auth: &str,
-        events: &mut dyn FnMut(TransferEvent),
-    ) -> Result<(), DockerError> {
         let Some(tag) = &reference.tag else {
             // Without a tag the daemon would push all of the repository's.
             return Err(push_error(reference, "the reference has no tag".to_owned()));
         };
+        repeated(!registry_auth.is_empty(), || {
+            self.push_once((reference, tag), registry_auth, events)
+        })
+    }
+
+    fn push_once(
+        &self,
+        (reference, tag): (&Reference, &str),
+        registry_auth: &str,
+        events: &mut dyn FnMut(TransferEvent),
+    ) -> Result<(), DockerError> {
         let options = PushImageOptionsBuilder::default().tag(tag).build();
         let client = self.client_with(registry_auth);
         let mut progress = LayerProgress::default();
@@ -113,20 +108,28 @@ impl Daemon {
         registry_auth: &str,
         events: &mut dyn FnMut(TransferEvent),
     ) -> Result<(), DockerError> {
-        let failed = |message: String| DockerError::Pull {
-            reference: Box::new(reference.clone()),
-            message,
-        };
         let digest = reference.digest.as_ref().map(ToString::to_string);
         let Some(version) = digest.or_else(|| reference.tag.clone()) else {
             // With neither tag nor digest, the daemon would pull all tags of the repository.
-            return Err(failed(
-                "the reference has neither tag nor digest".to_owned(),
-            ));
+            let message = "the reference has neither tag nor digest".to_owned();
+            return Err(pull_error(reference, message));
         };
+        repeated(!registry_auth.is_empty(), || {
+            self.pull_once((reference, &version), platform, registry_auth, events)
+        })
+    }
+
+    fn pull_once(
+        &self,
+        (reference, version): (&Reference, &str),
+        platform: &Platform,
+        registry_auth: &str,
+        events: &mut dyn FnMut(TransferEvent),
+    ) -> Result<(), DockerError> {
+        let failed = |message| pull_error(reference, message);
         let options = CreateImageOptionsBuilder::default()
             .from_image(&reference.repository.to_string())
-            .tag(&version)
+            .tag(version)
             .platform(&platform.to_string())
             .build();
         let client = self.client_with(registry_auth);
@@ -190,22 +193,98 @@ fn push_error(reference: &Reference, message: String) -> DockerError {
     }
 }
 
-/// Whether a push may succeed at the next attempt. Daemons repeat only the upload of layers, and what they have sent is
-/// not sent again.
-fn may_pass(message: &str) -> bool {
+fn pull_error(reference: &Reference, message: String) -> DockerError {
+    DockerError::Pull {
+        reference: Box::new(reference.clone()),
+        message,
+    }
+}
+
+/// Repeats a push or a pull that may succeed at the next attempt. Of its requests daemons repeat only those for layers. What
+/// was moved before is not moved again.
+///
+/// A daemon asks a registry first how to sign in. If that answer is lost, it goes on without the credentials that it was
+/// given, and is refused: so a refusal is believed when it comes for the second time.
+fn repeated(
+    has_credentials: bool,
+    mut attempt: impl FnMut() -> Result<(), DockerError>,
+) -> Result<(), DockerError> {
+    let mut pause = pause::before_second_attempt(FIRST_PAUSE);
+    let (mut may_be_refused, mut attempts) = (has_credentials, 0);
+    loop {
+        attempts += 1;
+        let Err(error) = attempt() else {
+            return Ok(());
+        };
+        let may_pass = match &error {
+            DockerError::Push { message, .. } | DockerError::Pull { message, .. } => {
+                !is_lasting(message)
+            }
+            DockerError::Unauthorized { .. } => std::mem::take(&mut may_be_refused),
+            _ => false,
+        };
+        if !may_pass {
+            return Err(error);
+        }
+        if attempts == ATTEMPTS {
+            return Err(interrupted(error));
+        }
+        thread::sleep(pause);
+        pause *= 2;
+    }
+}
+
+/// The error of a push or a pull that was interrupted at each attempt.
+fn interrupted(error: DockerError) -> DockerError {
+    let (verb, reference, message) = match error {
+        DockerError::Push { reference, message } => ("push", reference, message),
+        DockerError::Pull { reference, message } => ("pull", reference, message),
+        error => return error,
+    };
+    DockerError::Interrupted {
+        verb,
+        reference,
+        attempts: ATTEMPTS,
+        message,
+    }
+}
+
+/// Whether a push or a pull would fail in the same way at the next attempt. The daemon has only a text for it: what is in
+/// none of them, such as a connection that broke, may pass.
+fn is_lasting(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     let texts = [
-        "eof",
-        "connection reset",
-        "broken pipe",
-        "timeout",
-        "429 too many requests",
-        "toomanyrequests",
-        "500 internal server error",
-        "502 bad gateway",
-        "503 service unavailable",
-        "504 gateway",
-        "stopped talking",
+        // The registry's codes, as daemons write them.
+        "manifest unknown",
+        "manifest invalid",
+        "name unknown",
+        "name invalid",
+        "tag invalid",
+        "not found",
+        "denied",
+        "unsupported",
+        "does not exist",
+        // Statuses.
+        " 400 ",
+        " 401 ",
+        " 403 ",
+        " 404 ",
+        " 405 ",
+        " 413 ",
+        " 415 ",
+        // The way to it.
+        "x509",
+        "certificate",
+        "http response to https client",
+        "no such host",
+        // This machine.
+        "no space left",
+        "read-only file system",
+        "permission denied",
+        // The image.
+        "no matching manifest",
+        "does not match the specified platform",
+        "invalid reference format",
     ];
     texts.iter().any(|text| message.contains(text))
 }
@@ -296,6 +375,31 @@ mod tests {
             bytes(11, 22),
         ];
         assert_eq!(events, wanted);
+    }
+
+    #[test]
+    fn what_will_not_pass_is_not_tried_again() {
+        for text in [
+            "manifest for reg.example/a:1 not found: manifest unknown: manifest unknown",
+            "Get \"https://reg.example/v2/\": x509: certificate signed by unknown authority",
+            "failed to register layer: write /x: no space left on device",
+            "no matching manifest for linux/amd64 in the manifest list entries",
+            "error parsing HTTP 413 response body: invalid character '<'",
+        ] {
+            assert!(is_lasting(text), "{text}");
+        }
+        for text in [
+            "received unexpected HTTP status: 503 Service Unavailable",
+            "error pulling image configuration: download failed after attempts=1: EOF",
+            "Get \"http://127.0.0.1:5000/v2/\": read: connection reset by peer",
+            "toomanyrequests: slow down",
+            "net/http: TLS handshake timeout",
+            "unexpected EOF",
+            "error parsing HTTP 408 response body: no error details found",
+            "the daemon stopped talking before the end",
+        ] {
+            assert!(!is_lasting(text), "{text}");
+        }
     }
 
     #[test]

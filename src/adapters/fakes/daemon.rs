@@ -17,6 +17,7 @@ use crate::{
             DockerError, ExportedImage, JobContainer, JobEnd, JobStreams, LoadRequest,
             PrintedBytes, PrintedLine, ProgramEnd, ProgramInImage, TransferEvent, WantedLayers,
         },
+        ending::{self, OnEnd},
         registry::RegistryImage,
     },
     image::{
@@ -280,6 +281,10 @@ impl ImageDaemon for DaemonInMemory {
         };
         self.images.put(&reference.to_string(), found.info);
         Ok(())
+    }
+
+    fn untag_on_end(&self, _: &Reference) -> OnEnd {
+        ending::on_end(|| ())
     }
 
     fn untag(&self, reference: &Reference) -> Result<(), DockerError> {

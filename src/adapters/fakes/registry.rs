@@ -248,6 +248,14 @@ impl ImageRegistry for RegistryInMemory {
         Ok(self.digest_of(reference))
     }
 
+    fn tags(
+        &self,
+        repository: &Repository,
+        prefix: &str,
+    ) -> Result<BTreeSet<String>, RegistryError> {
+        self.images.tags(repository, prefix)
+    }
+
     fn attach(
         &self,
         attachment: Attachment<'_>,

@@ -117,8 +117,7 @@ impl Repository {
         if attributes.is_empty() || files.is_empty() {
             return Ok(None);
         }
-        let folder =
-            TemporaryFolder::within(&std::env::temp_dir()).map_err(|error| lost(&error))?;
+        let folder = TemporaryFolder::new().map_err(|error| lost(&error))?;
         let tree = folder.path().join(TREE);
         fs_err::create_dir(&tree).map_err(|error| lost(&error))?;
         let index = folder.path().join("index");

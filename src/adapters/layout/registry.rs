@@ -1,6 +1,6 @@
 //! A layout as a registry, for projects that have no other: it answers for the references without a host.
 
-use std::{io, path::Path};
+use std::{collections::BTreeSet, io, path::Path};
 
 use super::{ImageLayout, LayoutError};
 use crate::{
@@ -255,6 +255,18 @@ impl ImageRegistry for WithLayout {
             return self.registries.digest(reference);
         }
         Ok(self.digest_of(reference)?)
+    }
+
+    fn tags(
+        &self,
+        repository: &Repository,
+        prefix: &str,
+    ) -> Result<BTreeSet<String>, RegistryError> {
+        if !is_local(repository) {
+            return self.registries.tags(repository, prefix);
+        }
+        // A layout belongs to one machine, and nobody has to agree with another.
+        Ok(BTreeSet::new())
     }
 
     fn attach(

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{Installer, PythonError, Tool, index::Index, stub};
-use crate::project::requirements::masked;
+use crate::{adapters::store::TemporaryFolder, project::requirements::masked};
 
 /// The number of lines of an installer's output that are shown.
 const SHOWN_LINES: usize = 10;
@@ -27,7 +27,7 @@ const UV_STEP: &str = "DEBUG ";
 /// A folder in which an installer is run; removed when the run ends.
 pub(super) struct ToolRun<'a> {
     installer: &'a Installer,
-    folder: tempfile::TempDir,
+    folder: TemporaryFolder,
     /// When the program is stopped.
     end: Option<Instant>,
     /// The standard error of the last run that went well.
@@ -43,17 +43,9 @@ pub(super) struct Complaint {
 
 impl<'a> ToolRun<'a> {
     pub(super) fn new(installer: &'a Installer) -> io::Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("sparkpack-python-")
-            .tempdir();
-        let folder = folder.map_err(|error| {
-            let place = std::env::temp_dir();
-            let message = format!("a temporary folder in {}: {error}", place.display());
-            io::Error::new(error.kind(), message)
-        })?;
         Ok(Self {
             installer,
-            folder,
+            folder: TemporaryFolder::new()?,
             end: None,
             said: RefCell::default(),
         })

@@ -12,8 +12,8 @@ use super::{
     document,
     error::{Cause, RegistryError},
     session::{
-        Actions, Attempts, Failure, RegistrySession, Request, codes, describe, not_understood,
-        refused, untrue,
+        Actions, Attempts, Failure, RegistrySession, Request, codes, describe, lost_blobs,
+        not_understood, refused, untrue,
     },
     settings::RegistrySettings,
     transport::{Answer, Body, Patience, Reading},
@@ -249,20 +249,11 @@ pub(super) fn look_up<'a>(
     reference: &Reference,
 ) -> Request<'a> {
     let tag = reference.tag.as_deref().unwrap_or("latest");
+    let version = reference.digest.as_ref().map_or(tag, Digest::as_str);
+    let path = format!("manifests/{version}");
     Request {
-        action,
-        repository,
-        actions: Actions::Pull,
-        mounts: &[],
-        method: Method::GET,
-        path: format!(
-            "manifests/{}",
-            reference.digest.as_ref().map_or(tag, Digest::as_str)
-        ),
         accept: document::ACCEPT,
-        upload_url: None,
-        content: None,
-        reading: Reading::Whole(MANIFEST_LIMIT),
+        ..Request::get(action, repository, path, Reading::Whole(MANIFEST_LIMIT))
     }
 }
 
@@ -497,6 +488,7 @@ impl RegistrySession {
                     expect_named(request, &answer, &wanted.digest)?;
                     return Ok(true);
                 }
+                Ok(answer) if lacks_blobs(&answer) => return Err(lost_blobs(request, &answer)),
                 Ok(answer) => refused(request, describe(&answer)),
                 Err(Failure::Final(error)) => error,
                 Err(Failure::Transient(transient)) => {
@@ -521,6 +513,12 @@ impl RegistrySession {
             return Err(error);
         }
     }
+}
+
+fn lacks_blobs(answer: &Answer) -> bool {
+    let codes = codes(answer).unwrap_or_default();
+    let mut codes = codes.iter();
+    codes.any(|code| matches!(code.as_str(), "MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN"))
 }
 
 fn put<'a>(request: &Request<'a>, served: &Served) -> Result<Request<'a>, RegistryError> {

@@ -3,13 +3,13 @@
 use std::{io, io::Write as _, path::Path};
 
 use bytes::Bytes;
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 
 use super::{
     blob::Checked,
     client::RegistryClient,
     error::RegistryError,
-    session::{Actions, Attempts, Failure, RegistrySession, Request, failed, refused, untrue},
+    session::{Attempts, Failure, RegistrySession, Request, failed, refused, untrue},
     transport::Reading,
 };
 use crate::image::{Descriptor, Digest, Repository};
@@ -139,16 +139,6 @@ pub(super) fn blob_request<'a>(
     repository: &'a Repository,
     digest: &Digest,
 ) -> Request<'a> {
-    Request {
-        action,
-        repository,
-        actions: Actions::Pull,
-        mounts: &[],
-        method: Method::GET,
-        path: format!("blobs/{digest}"),
-        upload_url: None,
-        accept: "*/*",
-        content: None,
-        reading: Reading::Streamed,
-    }
+    let path = format!("blobs/{digest}");
+    Request::get(action, repository, path, Reading::Streamed)
 }

@@ -85,6 +85,17 @@ pub enum RegistryError {
         #[source]
         because: Cause,
     },
+    /// The registry says that it lacks blobs of an image, although it took them before.
+    #[error("cannot {action}: `{registry}` took the image's blobs, and does not have all of them")]
+    LostBlobs {
+        /// The attempted action.
+        action: String,
+        /// Host and port.
+        registry: String,
+        /// The registry's answer.
+        #[source]
+        because: Cause,
+    },
     /// The registry does not have the repository, and does not make it at the first push.
     #[error("cannot {action}: `{registry}` has no repository `{path}`")]
     NoRepository {
@@ -244,9 +255,10 @@ impl RegistryError {
             }
             Self::Denied { .. } => Code::E402,
             Self::Unreachable { .. } => Code::E501,
-            Self::Refused { .. } | Self::NoRepository { .. } | Self::NotUnderstood { .. } => {
-                Code::E502
-            }
+            Self::Refused { .. }
+            | Self::LostBlobs { .. }
+            | Self::NoRepository { .. }
+            | Self::NotUnderstood { .. } => Code::E502,
             Self::Untrue { .. } => Code::E503,
             Self::Settings { .. } | Self::HostCertificates { .. } => Code::E504,
             Self::Damaged { .. } => Code::E505,
@@ -271,6 +283,10 @@ impl RegistryError {
             Self::Unreachable { registry, kind, .. } => kind.hint(registry),
             Self::Layout(error) => return error.hint(),
             Self::Refused { .. } | Self::NotSaved { .. } => return None,
+            Self::LostBlobs { .. } => {
+                "run it again; if it stays so, the registry's storage, or a proxy before it, is at fault"
+                    .to_owned()
+            }
             Self::NoRepository { path, .. } => format!(
                 "create the repository `{path}` there, or check its name: this registry makes none at the first push"
             ),

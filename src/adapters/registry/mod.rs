@@ -26,6 +26,7 @@ mod push;
 mod scan;
 mod session;
 mod settings;
+mod tags;
 mod tls;
 mod transport;
 mod trials;

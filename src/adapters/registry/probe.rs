@@ -14,11 +14,9 @@ use super::{
     address::api_host,
     client::RegistryClient,
     error::RegistryError,
-    session::{
-        Actions, Failure, RegistrySession, Request, describe, failed, not_understood, refused,
-        unreachable,
-    },
+    session::{Failure, RegistrySession, describe, failed, not_understood, refused, unreachable},
     settings::RegistrySettings,
+    tags::tags_of,
     transport::{Answer, Call, Patience, Reading},
 };
 use crate::{adapters::credentials::Credentials, image::Repository};
@@ -96,7 +94,7 @@ impl RegistrySession {
         })?;
         match answer.status {
             StatusCode::NOT_FOUND => Err(not_understood(
-                &tags_of(repository, action),
+                &tags_of(repository, action, 1),
                 describe(&answer),
             )),
             _ => Ok(answer),
@@ -105,28 +103,13 @@ impl RegistrySession {
 
     async fn has_repository(&self, repository: &Repository) -> Result<bool, RegistryError> {
         let action = format!("read `{repository}`");
-        let request = tags_of(repository, &action);
+        let request = tags_of(repository, &action, 1);
         let answer = self.exchange(&request).await?;
         match answer.status {
             StatusCode::OK => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
             _ => Err(refused(&request, describe(&answer))),
         }
-    }
-}
-
-fn tags_of<'a>(repository: &'a Repository, action: &'a str) -> Request<'a> {
-    Request {
-        action,
-        repository,
-        actions: Actions::Pull,
-        mounts: &[],
-        method: Method::GET,
-        path: "tags/list?n=1".to_owned(),
-        upload_url: None,
-        accept: "application/json",
-        content: None,
-        reading: Reading::Whole(LIMIT),
     }
 }
 

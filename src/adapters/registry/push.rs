@@ -147,25 +147,44 @@ impl RegistrySession {
             }
             (Instant::now(), request)
         };
-        let progress = RefCell::new(progress);
-        let uploads = blobs.iter().map(|blob| {
-            let (request, progress) = (&request, &progress);
-            async move {
-                let descriptor = &blob.descriptor;
-                let tell = |state| (*progress.borrow_mut())(BlobProgress { descriptor, state });
-                self.upload_blob((request, known), blob, &tell).await
-            }
-        });
-        stream::iter(uploads)
-            .buffer_unordered(LOOK_UPS)
-            .try_collect::<()>()
-            .await?;
+        self.upload_all((&request, known), blobs, progress).await?;
         if asked.elapsed() > FRESH
             && let Some(there) = self.present(&request).await?
         {
             return Ok(there);
         }
+        match self.tag(&request, manifest).await {
+            Err(RegistryError::LostBlobs { .. }) => {}
+            tagged => return tagged,
+        }
+        // What the registry, or a proxy before it, said to have taken was lost: it is asked for each blob.
+        let asked_for = blobs.iter().map(|blob| Blob {
+            is_new: false,
+            ..blob.clone()
+        });
+        let (asked_for, anew) = (asked_for.collect::<Vec<_>>(), AskedAhead::default());
+        self.upload_all((&request, &anew), &asked_for, progress)
+            .await?;
         self.tag(&request, manifest).await
+    }
+
+    /// Uploads the blobs that the repository lacks, several at once.
+    async fn upload_all(
+        &self,
+        (request, known): (&Request<'_>, &AskedAhead),
+        blobs: &[Blob],
+        progress: &mut dyn FnMut(BlobProgress<'_>),
+    ) -> Result<(), RegistryError> {
+        let progress = &RefCell::new(progress);
+        let uploads = blobs.iter().map(|blob| async move {
+            let descriptor = &blob.descriptor;
+            let tell = |state| (*progress.borrow_mut())(BlobProgress { descriptor, state });
+            self.upload_blob((request, known), blob, &tell).await
+        });
+        stream::iter(uploads)
+            .buffer_unordered(LOOK_UPS)
+            .try_collect()
+            .await
     }
 
     /// The digest that the registry has under the reference, by one request that also signs in for all further ones.

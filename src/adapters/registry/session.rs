@@ -58,20 +58,12 @@ pub(super) struct Request<'a> {
     pub(super) method: Method,
     /// The path below the repository.
     pub(super) path: String,
-    /// The URL at which the registry continues an upload; replaces the path.
-    pub(super) upload_url: Option<UploadUrl>,
+    /// The URL at which the registry continues an upload, on its own host; replaces the path.
+    pub(super) upload_url: Option<Url>,
     pub(super) accept: &'static str,
     /// The media type and the bytes of the body.
     pub(super) content: Option<(HeaderValue, Body)>,
     pub(super) reading: Reading,
-}
-
-/// A URL that a registry returned for an upload.
-#[derive(Clone, Debug)]
-pub(super) struct UploadUrl {
-    pub(super) url: Url,
-    /// Whether it is on the registry's own host, so that it may get credentials.
-    pub(super) own: bool,
 }
 
 /// Why an attempt failed.
@@ -365,19 +357,9 @@ impl RegistrySession {
         };
         let answer = match &request.upload_url {
             None => self.transport.ask(api_host(registry), &path, call).await,
-            Some(upload_url) => self.go_on(upload_url, call(upload_url.url.clone())).await,
+            Some(upload_url) => self.transport.follow_named(call(upload_url.clone())).await,
         };
         answer.map_err(|fault| failed(request.action, registry, fault))
-    }
-
-    /// Continues an upload at the URL that the registry returned. A foreign host does not get credentials.
-    async fn go_on(&self, upload_url: &UploadUrl, mut call: Call) -> Result<Answer, Fault> {
-        if !upload_url.own {
-            call.headers.remove(AUTHORIZATION);
-        }
-        let mut answer = self.transport.follow_named(call).await?;
-        answer.own &= upload_url.own;
-        Ok(answer)
     }
 
     async fn sign_in(
@@ -788,6 +770,15 @@ pub(super) fn refused(request: &Request<'_>, because: String) -> RegistryError {
     }
 }
 
+pub(super) fn lost_blobs(request: &Request<'_>, answer: &Answer) -> RegistryError {
+    let (action, registry, because) = request.context(describe(answer));
+    RegistryError::LostBlobs {
+        action,
+        registry,
+        because,
+    }
+}
+
 pub(super) fn not_understood(request: &Request<'_>, because: String) -> RegistryError {
     let (action, registry, because) = request.context(because);
     RegistryError::NotUnderstood {
@@ -806,7 +797,28 @@ pub(super) fn untrue(request: &Request<'_>, because: String) -> RegistryError {
     }
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// A request that reads what is at a path below a repository, whatever its type is.
+    pub(super) fn get(
+        action: &'a str,
+        repository: &'a Repository,
+        path: String,
+        reading: Reading,
+    ) -> Self {
+        Self {
+            action,
+            repository,
+            actions: Actions::Pull,
+            mounts: &[],
+            method: Method::GET,
+            path,
+            upload_url: None,
+            accept: "*/*",
+            content: None,
+            reading,
+        }
+    }
+
     fn context(&self, because: String) -> (String, String, Cause) {
         (
             self.action.to_owned(),

@@ -28,7 +28,7 @@ use super::{
     settings::RegistrySettings,
     tls, trust,
 };
-use crate::adapters::{loopback::is_loopback, store};
+use crate::adapters::{loopback::is_loopback, pause, store};
 
 /// The size limit of a body that says why there is no content, in bytes.
 const REASON_LIMIT: usize = 1 << 20;
@@ -63,7 +63,7 @@ impl Default for Patience {
         Self {
             attempts: 4,
             total: Duration::from_mins(5),
-            first_delay: Duration::from_millis(200),
+            first_delay: pause::before_second_attempt(Duration::from_millis(200)),
             longest_delay: Duration::from_secs(30),
             stall: Duration::from_mins(1),
             whole: Duration::from_mins(5),

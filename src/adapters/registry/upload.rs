@@ -24,8 +24,8 @@ use super::{
     error::{Cause, FailureKind, RegistryError},
     file::LayerReader,
     session::{
-        Attempts, Failure, RegistrySession, Request, UploadUrl, codes, describe, failed,
-        not_understood, refused, transient,
+        Attempts, Failure, RegistrySession, Request, codes, describe, failed, not_understood,
+        refused, transient, untrue,
     },
     transport::{Answer, Body, Reading, StreamedBody, same_host, timed_out},
 };
@@ -51,7 +51,7 @@ struct Upload<'a> {
 /// How an upload may begin.
 enum Begun {
     Mounted,
-    At(UploadUrl),
+    At(Url),
 }
 
 impl RegistrySession {
@@ -191,7 +191,7 @@ impl RegistrySession {
         }
     }
 
-    async fn send(&self, upload: &Upload<'_>, upload_url: UploadUrl) -> Result<Answer, Failure> {
+    async fn send(&self, upload: &Upload<'_>, upload_url: Url) -> Result<Answer, Failure> {
         let put = |body| Request {
             method: Method::PUT,
             upload_url: Some(upload_url),
@@ -401,19 +401,16 @@ fn upload_url(
     request: &Request<'_>,
     started: &Answer,
     digest: &Digest,
-) -> Result<UploadUrl, RegistryError> {
+) -> Result<Url, RegistryError> {
     let mut continued = continuation(request, started)?;
-    let mut query = continued.url.query_pairs_mut();
+    let mut query = continued.query_pairs_mut();
     query.append_pair("digest", digest.as_str());
     drop(query);
     Ok(continued)
 }
 
 /// The URL at which an upload continues.
-pub(super) fn continuation(
-    request: &Request<'_>,
-    started: &Answer,
-) -> Result<UploadUrl, RegistryError> {
+pub(super) fn continuation(request: &Request<'_>, started: &Answer) -> Result<Url, RegistryError> {
     let odd = || {
         let because = "it begins an upload without saying where it goes on".to_owned();
         not_understood(request, because)
@@ -424,8 +421,13 @@ pub(super) fn continuation(
     if forgets_tls(&started.url, &url) {
         url.set_scheme("https").map_err(|()| odd())?;
     }
-    let own = started.own && same_host(&started.url, &url);
-    Ok(UploadUrl { url, own })
+    // The bytes of a private image are sent nowhere else, whoever says so.
+    if !started.own || !same_host(&started.url, &url) {
+        let host = url.host_str().unwrap_or_default();
+        let because = format!("it sends the upload to another host, `{host}`");
+        return Err(untrue(request, because));
+    }
+    Ok(url)
 }
 
 fn octets() -> HeaderValue {

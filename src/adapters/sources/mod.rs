@@ -22,6 +22,7 @@ use crate::{
     project::{
         exclusions::{ProjectFiles, SourceRules},
         file_trees::ExecutableBits,
+        folded::Spelling,
         ignore::{self, TreeError, escaped},
         source::{Origin, Source, Unpack},
         tree::{Content, Entry, Location},
@@ -47,6 +48,8 @@ pub struct Fetcher {
     pub offline: bool,
     /// The executable bits of files of the checkout, where the disk's do not count.
     pub executable: Option<ExecutableBits>,
+    /// The spelling of the checkout's files, where the disk's does not count.
+    pub spelling: Option<Spelling>,
     /// The files of the project that no source has.
     pub project_files: Option<Arc<ProjectFiles>>,
 }
@@ -187,7 +190,11 @@ impl Fetcher {
         let keep = |path: &str, is_folder: bool| rules.keep(path, is_folder);
         let kept = digest_cache::file_for(&self.cache, path);
         let known = digest_cache::open(&kept);
-        let mut entries = ignore::list(path, &keep, None)?.choose(&[""], &|_| true, &known)?;
+        let mut entries = ignore::list_spelled(path, &keep, None, self.spelling.as_ref())?.choose(
+            &[""],
+            &|_| true,
+            &known,
+        )?;
         digest_cache::keep(&kept, &known);
         if let Some(bits) = &self.executable {
             // A source from outside the checkout has the disk's.

@@ -97,6 +97,7 @@ impl Fixture {
             maven: None,
             python_index: None,
             offline: false,
+            spelling: None,
             executable: None,
             project_files: None,
         };

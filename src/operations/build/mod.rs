@@ -26,7 +26,7 @@ pub(crate) use inside::Inside;
 pub(crate) use output::BuildOutput;
 pub(crate) use parent::{LayersBelow, ParentOfFiles};
 pub(crate) use run::{Run, refuse_conflict};
-pub(crate) use schedule::run_on_stages;
+pub(crate) use schedule::run_on_as_many;
 pub(crate) use stage::StageBuilder;
 pub(crate) use wheel::InContainers;
 

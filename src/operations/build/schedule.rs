@@ -18,8 +18,7 @@ use crate::{
 /// The work on a stage, given the results of its parents.
 pub(crate) type Work<'a, T> = dyn Fn(&Stage, &BTreeMap<String, T>) -> Result<T, Error> + Sync + 'a;
 
-/// Runs `work` on each of `names`, with the results of the stage's parents. At most [`AT_ONCE`] stages run at the same
-/// time: a project may have a thousand jobs on one parent, too many at once for a daemon or a registry.
+/// [`run_on_as_many`], where one failure is the failure of all.
 ///
 /// # Errors
 /// All errors of `work`.
@@ -29,6 +28,20 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
     names: &BTreeSet<String>,
     work: &Work<'_, T>,
 ) -> Result<BTreeMap<String, T>, Error> {
+    let (results, failed) = run_on_as_many(events, plan, names, work);
+    failed.map_or(Ok(results), Err)
+}
+
+/// Runs `work` on each of `names`, with the results of the stage's parents. Returns the results, and all errors as one.
+///
+/// At most [`AT_ONCE`] stages run at the same time: a project may have a thousand jobs on one parent, too many at once for a
+/// daemon or a registry.
+pub(crate) fn run_on_as_many<T: Clone + Send>(
+    events: &dyn Events,
+    plan: &Plan,
+    names: &BTreeSet<String>,
+    work: &Work<'_, T>,
+) -> (BTreeMap<String, T>, Option<Error>) {
     let parents = |name: &String| {
         plan.stages
             .get(name)
@@ -86,10 +99,8 @@ pub(crate) fn run_on_stages<T: Clone + Send>(
     for name in order.skipped() {
         events.note(Note::Skipped { stage: name });
     }
-    if errors.is_empty() {
-        return Ok(results);
-    }
-    Err(Error::of_all(errors))
+    let failed = (!errors.is_empty()).then(|| Error::of_all(errors));
+    (results, failed)
 }
 
 #[cfg(test)]

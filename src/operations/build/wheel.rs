@@ -10,12 +10,12 @@ use crate::{
     adapters::{
         builder::{BuildError, BuildEvent, BuildRequest},
         destination::ImageDaemon,
-        docker::DockerError,
+        docker::{self, DockerError},
         git,
         python::PythonError,
         secrets::BuildSecrets,
         sources::{self, SourceError},
-        store,
+        store::{self, TemporaryFolder},
     },
     error::{Error, ImageProblem, WheelBuildError},
     image::{Digest, Repository},
@@ -87,7 +87,7 @@ impl WheelBuilder for InContainers {
         progress: &mut dyn Progress,
     ) -> Result<(), Error> {
         let daemon = daemon(services, order)?;
-        let temporary = tempfile::tempdir()?;
+        let temporary = TemporaryFolder::new()?;
         let making = Making {
             session,
             services,
@@ -387,7 +387,7 @@ impl Making<'_> {
             folders: vec!["source".to_owned(), "tools".to_owned()],
             dockerfile: "Dockerfile".to_owned(),
             reference: reference.clone(),
-            labels: BTreeMap::new(),
+            labels: docker::this_run(),
             build_arguments: BTreeMap::new(),
             target: None,
             platform: order.target.platform.clone(),
@@ -396,6 +396,7 @@ impl Making<'_> {
             no_cache: false,
             secrets: BuildSecrets::default(),
         };
+        let _on_end = daemon.untag_on_end(&reference);
         let built = daemon.builder().build(&request, &mut |event| {
             if let BuildEvent::Log(line) = event {
                 progress.output(&line);

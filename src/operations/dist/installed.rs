@@ -17,11 +17,11 @@ use super::{
     to_install::{ToInstall, digest_of, row},
 };
 use crate::{
-    adapters::{cache::CacheKind, digest_cache, store},
+    adapters::{cache::CacheKind, digest_cache, file_lock::FileLock, store},
     error::Error,
     image::Digest,
     operations::{
-        events::{Note, Progress, Step},
+        events::{Progress, Step},
         workspace::{Services, Session},
     },
     package::vendor::{self, Vendored},
@@ -177,18 +177,13 @@ impl<'a> Installations<'a> {
     }
 
     /// Locks wheels against other processes, each in the same order, so that no two wait for each other.
-    fn lock(&self, mut places: Vec<&Place>) -> Result<Vec<std::fs::File>, Error> {
+    fn lock(&self, mut places: Vec<&Place>) -> Result<Vec<FileLock>, Error> {
         places.sort_by(|left, right| left.lock.cmp(&right.lock));
-        let mut is_told = false;
-        let mut waiting = || {
-            if !std::mem::replace(&mut is_told, true) {
-                self.session.events.note(Note::WaitingForPackages);
-            }
-        };
-        let locks = places
-            .into_iter()
-            .map(|place| store::lock(&place.lock, &mut waiting));
-        Ok(locks.collect::<std::io::Result<_>>()?)
+        let locks = places.into_iter();
+        let what = "installs the same packages";
+        locks
+            .map(|place| self.session.alone_with_entry(&place.lock, what))
+            .collect()
     }
 
     /// The files of an installed wheel, if they are as its listing says.

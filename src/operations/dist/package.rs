@@ -17,7 +17,9 @@ use super::{
     imports::{Imports, JobImage},
     installed::Installations,
     keys::{key_of_dist, key_of_packages, listing_of},
+    secrets::Secrets,
     to_install::ToInstall,
+    world::{Layer, layers_of},
 };
 use crate::{
     adapters::{
@@ -144,7 +146,11 @@ impl<'a> Packer<'a> {
     ) -> Result<Self, Error> {
         let packer = Self::new(session, services);
         let jobs = JobImage::of_plan(prepared, targets, &|_| true);
+        let are_all_known = packer.refuse_secrets(prepared, targets)?;
         packer.check_imports(&jobs, is_strict)?;
+        if !are_all_known {
+            packer.refuse_secrets(prepared, targets)?;
+        }
         Ok(packer)
     }
 
@@ -196,6 +202,29 @@ impl<'a> Packer<'a> {
         Imports::new(self.session, &self.installations, is_strict).check(jobs)
     }
 
+    /// Refuses credentials in what would get into these images and what they stand on. Returns whether all of that is known:
+    /// what is in packages that are not installed yet is not.
+    ///
+    /// # Errors
+    /// All that looks like one, and that `[secrets] allow` does not name.
+    pub(crate) fn refuse_secrets(
+        &self,
+        prepared: &Prepared,
+        targets: &[String],
+    ) -> Result<bool, Error> {
+        let layers = layers_of(prepared, targets);
+        let names = prepared.plan.with_parents(targets);
+        let is_whole = names.len() == self.session.project.images.len();
+        self.secrets().refuse(&layers, is_whole)
+    }
+
+    fn secrets(&self) -> Secrets<'_> {
+        Secrets {
+            session: self.session,
+            installations: &self.installations,
+        }
+    }
+
     /// Packs every job into its `dist` folder, unless it lies there, and returns the folders. Of the missing lock entries only wheels are
     /// looked up.
     pub(crate) fn pack_all(&self, is_strict: bool) -> Result<Vec<String>, Error> {
@@ -204,6 +233,9 @@ impl<'a> Packer<'a> {
         resolution::warn_of_left_out(self.session, project.images.keys(), &|name| read.get(name));
         let jobs = JobImage::of_inputs(self.session, (&read, &wheels, &lock));
         self.check_imports(&jobs, is_strict)?;
+        let layers: Vec<Layer> = jobs.iter().map(|job| job.job.clone()).collect();
+        self.secrets()
+            .refuse(&layers, layers.len() == project.images.len())?;
         let mut folders = Vec::new();
         for (name, image) in &project.images {
             let (Some(package), Some(inputs)) = (&image.package, read.get(name)) else {

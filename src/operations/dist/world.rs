@@ -11,7 +11,7 @@ use crate::{
         workspace::Session,
     },
     package::imports::{ModuleTree, modules_of},
-    plan::{Inputs, Recipe, StageInputs},
+    plan::{Inputs, PlatformStage, Recipe, StageInputs},
     project::{
         Image,
         elsewhere::LockedContents,
@@ -72,6 +72,16 @@ pub(super) struct Layer {
 }
 
 impl Layer {
+    fn of(on: &PlatformStage) -> Self {
+        Self {
+            image: Arc::clone(&on.image),
+            inputs: Arc::clone(&on.inputs),
+            wheels: on.wheels.clone(),
+            target: on.target.clone(),
+            contents: on.elsewhere.clone(),
+        }
+    }
+
     pub(super) fn to_install(&self) -> ToInstall<'_> {
         let requirements = self.inputs.requirements.as_ref();
         ToInstall::new(
@@ -98,6 +108,16 @@ impl Layer {
     }
 }
 
+/// These images and what they stand on, on every platform.
+pub(super) fn layers_of(prepared: &Prepared, names: &[String]) -> Vec<Layer> {
+    let names = prepared.plan.with_parents(names);
+    let stages = names
+        .iter()
+        .filter_map(|name| prepared.plan.stages.get(name));
+    let layers = stages.flat_map(|stage| stage.platforms.iter().map(Layer::of));
+    layers.collect()
+}
+
 /// A job on its first platform, and what it stands on.
 pub(crate) struct JobImage {
     pub(super) image: Arc<Image>,
@@ -120,14 +140,7 @@ impl JobImage {
                 Some(platform) => stage.platforms.iter().find(|on| on.platform == *platform),
                 None => stage.platforms.first(),
             }?;
-            let layer = Layer {
-                image: Arc::clone(&on.image),
-                inputs: Arc::clone(&on.inputs),
-                wheels: on.wheels.clone(),
-                target: on.target.clone(),
-                contents: on.elsewhere.clone(),
-            };
-            Some((on, layer))
+            Some((on, Layer::of(on)))
         };
         let jobs = names.into_iter().filter_map(|name| {
             let (on, job) = layer(name, None)?;

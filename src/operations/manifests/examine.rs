@@ -443,6 +443,8 @@ pub(crate) fn rewrite(
     beside: Option<Replacement>,
 ) -> Result<bool, Error> {
     let session = manifests.session;
+    // A `pin` beside this run has written before, or waits.
+    let _files = session.alone_with_files()?;
     let examined = manifests.examine(expected)?;
     let changed = write(session, &examined, beside)?;
     warn(session, prepared, scope, &examined);

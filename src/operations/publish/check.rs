@@ -67,7 +67,9 @@ pub(crate) fn check(
         unreadable,
     } = survey;
     let jobs = JobImage::of_plan(&prepared, scope.images, &|_| false);
-    Packer::new(session, services).check_imports(&jobs, request.strictness.refuses())?;
+    let packer = Packer::new(session, services);
+    packer.check_imports(&jobs, request.strictness.refuses())?;
+    packer.refuse_secrets(&prepared, scope.images)?;
     request.strictness.check(session, &prepared, scope.images)?;
     let mut drift = Drift::of_all(&examined);
     if request.is_remote {

@@ -1,5 +1,6 @@
 //! Pushes the images of a plan to a registry, never overwriting a tag, and verifies what the registry has.
 
+mod agreement;
 mod check;
 mod claim;
 mod look_up;
@@ -15,7 +16,10 @@ mod tests;
 pub(crate) use check::{CheckRequest, Checked, check};
 pub(crate) use preview::{DaemonNeed, Preview, PushPreview, preview};
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use look_up::{lacking, look_up, refuse_conflicts};
 use pins::NewPins;
@@ -25,8 +29,9 @@ use push::Pusher;
 use crate::{
     error::Error,
     operations::{
-        build::{Finished, Run, StageBuilder, rewrite_and_list, run_on_stages},
+        build::{Finished, Run, StageBuilder, rewrite_and_list, run_on_as_many},
         dist::{self, Action, CommitLookup, ImageResult, JobImage, Packer},
+        events::Note,
         manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
         provenance,
         resolution::{self, Strictness},
@@ -69,10 +74,11 @@ pub(crate) fn push(
         prepared: &prepared,
         registry,
     };
+    let packer = Packer::new(session, services);
+    let are_secrets_known = packer.refuse_secrets(&prepared, targets)?;
     let looked_up = Instant::now();
     let there = look_up(&run, prepared.plan.with_parents(targets))?;
     refuse_conflicts(&run, &there)?;
-    let packer = Packer::new(session, services);
     let names = prepared.plan.needed(targets, |stage| {
         let there = there.get(&stage.name);
         there.is_none_or(|there| there.digest.is_none())
@@ -80,6 +86,9 @@ pub(crate) fn push(
     let all = prepared.plan.with_parents(targets);
     let jobs = JobImage::of_plan(&prepared, &all, &|name| names.contains(name));
     packer.check_imports(&jobs, strictness.refuses())?;
+    if !are_secrets_known {
+        packer.refuse_secrets(&prepared, targets)?;
+    }
     let pusher = Pusher {
         run: &run,
         asked: looked_up,
@@ -93,14 +102,28 @@ pub(crate) fn push(
         packer.will_replace(manifests::replacements(session, &examined));
     }
     pusher.refuse_impossible(&to_send)?;
-    let pushed = packer.writing_beside(|| {
-        run_on_stages(session.events, &prepared.plan, &names, &|stage, below| {
-            pusher.push_stage(stage, there.get(&stage.name), below)
-        })
-    })?;
+    let pushed = packer.writing_beside(|| push_all(&pusher, &names, all.len()))?;
     let finished = conclude(&run, (&manifests, scope), commit, &pushed)?;
     packer.remember();
     Ok(finished)
+}
+
+/// Pushes the stages that a push has to look at. If not all arrive, it says how many of `all` images are there.
+fn push_all(
+    pusher: &Pusher<'_>,
+    names: &BTreeSet<String>,
+    all: usize,
+) -> Result<BTreeMap<String, PushedStage>, Error> {
+    let (events, plan) = (pusher.run.session.events, &pusher.run.prepared.plan);
+    let (pushed, failed) = run_on_as_many(events, plan, names, &|stage, below| {
+        pusher.push_stage(stage, pusher.there.get(&stage.name), below)
+    });
+    let Some(failed) = failed else {
+        return Ok(pushed);
+    };
+    let there = all - names.len() + pushed.len();
+    events.note(Note::PartlyPushed { there, of: all });
+    Err(failed)
 }
 
 /// Writes what follows from a push: manifests and pins, records, and the list of images.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     adapters::{
-        docker::LoadRequest,
+        docker::{LoadRequest, staging_tag},
         layout::ImageLayout,
         registry::{
             Blob, BlobProgress, BlobState, OutgoingImage, PushAhead, RegistryError, RegistryImage,
@@ -80,11 +80,12 @@ impl Pusher<'_> {
         events.note(Note::WithoutRecord { reference, error });
     }
 
-    fn tags<'s>(&'s self, stage: &'s PlatformStage) -> Result<StageTags<'s, RegistryImage>, Error> {
+    fn tags<'s>(&'s self, stage: &'s PlatformStage) -> Result<StageTags<'s>, Error> {
         Ok(StageTags {
-            destination: self.run.services.registry()?,
+            registry: self.run.services.registry()?,
             platform: &stage.platform,
             fingerprint: &stage.fingerprint,
+            reference: stage.reference(self.run.registry),
         })
     }
 
@@ -231,6 +232,7 @@ impl Pusher<'_> {
     ) -> Result<(), Error> {
         let daemon = self.run.services.daemon()?;
         let registry_auth = self.run.services.registry_auth(&own.repository)?;
+        let _on_end = daemon.untag_on_end(own);
         for attempt in 1.. {
             daemon.tag(&made.info, own)?;
             let sent = daemon.push(own, &registry_auth, &mut |event| {
@@ -257,10 +259,12 @@ impl Pusher<'_> {
         let tags = self.tags(stage)?;
         let mut progress = self.run.session.events.begin(&stage.title);
         progress.step(Step::Push(&made.reference));
-        let own = staging_tag(made);
+        let own = staging_tag(&made.reference, &made.info.id);
         self.send_as(made, &own, progress.as_mut())?;
         let image = tags.read_back(&own)?;
-        self.claim(stage, (image, made.clone()), progress.as_mut())
+        refuse_other(&own, made, &image)?;
+        let staged = Some(&made.info.id);
+        self.claim(stage, (image, made.clone()), staged, progress.as_mut())
     }
 
     /// Puts an image of the daemon into the layout that stands in the place of a registry.
@@ -291,7 +295,7 @@ impl Pusher<'_> {
             &pinned,
             &mut |event| sent.tell(&event, progress.as_mut()),
         )?;
-        self.claim(stage, (there, made.clone()), progress.as_mut())
+        self.claim(stage, (there, made.clone()), None, progress.as_mut())
     }
 
     /// Puts the files of a stage on the registry's parent, and pushes the image. No daemon has a part in it, and of the
@@ -338,7 +342,7 @@ impl Pusher<'_> {
         let claim = if sent? == image.digest {
             Claim::Ours
         } else {
-            Claim::Theirs(self.tags(stage)?.read_back(reference)?)
+            Claim::Theirs(Box::new(self.tags(stage)?.read_back(reference)?))
         };
         Ok(settled(claim, (image, made), progress.as_mut()))
     }
@@ -499,10 +503,11 @@ impl Pusher<'_> {
         &self,
         stage: &PlatformStage,
         (image, made): (RegistryImage, BuiltImage),
+        staged: Option<&Digest>,
         progress: &mut dyn Progress,
     ) -> Result<PushedImage, Error> {
         self.push_record(stage, &image, &made.reference)?;
-        let claim = self.tags(stage)?.claim(&image, &made.reference)?;
+        let claim = self.tags(stage)?.claim(&image, staged)?;
         Ok(settled(claim, (image, made), progress))
     }
 
@@ -524,9 +529,25 @@ impl Pusher<'_> {
     }
 }
 
+/// Refuses an image in the registry that is not the one that the daemon has pushed. Its digest is not known before, as the
+/// daemon compresses the layers while it sends them; but what they are, and what is said of them, is.
+fn refuse_other(own: &Reference, made: &BuiltImage, stored: &RegistryImage) -> Result<(), Error> {
+    let (sent, there) = (&made.info, &stored.info);
+    let other = if there.diff_ids != sent.diff_ids {
+        "it has other layers"
+    } else if there.labels != sent.labels {
+        "it has other labels"
+    } else if there.platform != sent.platform {
+        "it is for another platform"
+    } else {
+        return Ok(());
+    };
+    Err(Error::unexpected(own, ImageProblem::NotWhatWasSent(other)))
+}
+
 /// The result for a pushed image, whose tag may be another push's.
 fn settled(
-    claim: Claim<RegistryImage>,
+    claim: Claim,
     (image, made): (RegistryImage, BuiltImage),
     progress: &mut dyn Progress,
 ) -> PushedImage {
@@ -541,7 +562,7 @@ fn settled(
         }
         Claim::Theirs(theirs) => {
             progress.end(Outcome::Adopted(&reference));
-            (theirs, None)
+            (*theirs, None)
         }
     };
     PushedImage {
@@ -566,12 +587,4 @@ impl Sent {
             progress.moved(Transfer::Pushed, sent, None);
         }
     }
-}
-
-/// The staging tag of an image. It contains the image ID, so that different images have different staging tags.
-fn staging_tag(made: &BuiltImage) -> Reference {
-    let tag = made.reference.tag.as_deref().unwrap_or_default();
-    made.reference
-        .repository
-        .with_tag(&format!("{tag}-{}", made.info.id.short(12)))
 }

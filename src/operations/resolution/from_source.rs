@@ -255,7 +255,7 @@ pub(crate) fn fetch_repository(
     }
     services.refuse_offline(|| OnlineWork::Repository(shown.clone()))?;
     let lock = folder.with_extension("lock");
-    let _alone = store::lock(&lock, || ())?;
+    let _alone = session.alone_with_entry(&lock, "fetches the same repository")?;
     git::fetch(url, &folder, place.revision.as_deref()).map_err(|error| {
         let reason = error.to_string().replace(url, &shown);
         Error::from(WheelBuildError::Repository {

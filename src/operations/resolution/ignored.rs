@@ -1,4 +1,4 @@
-//! Files that git ignores and that go into an image all the same: a password in `src/.env`, or generated code. No other
+//! Files that git ignores and that go into an image all the same: settings of one machine, or generated code. No other
 //! checkout has them.
 
 use std::{panic::resume_unwind, path::Path, thread};

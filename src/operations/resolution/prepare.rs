@@ -19,6 +19,7 @@ use crate::{
     project::{
         CodeForm,
         built_in::BuiltInRecipe,
+        ignore::escaped,
         inputs::{InputError, InputReader},
         job_files::PackageInputs,
         lock::{self, Lock, LockedChain},
@@ -193,8 +194,23 @@ pub(crate) fn warn_of_inputs(session: &Session<'_>, inputs: &Inputs) {
     warn_of_jobs(session, inputs);
 }
 
+/// Warns of files that lose the setuid or setgid bit.
+fn warn_of_privileged(session: &Session<'_>) {
+    let root = &session.project.root;
+    let root = fs_err::canonicalize(root).unwrap_or_else(|_| root.clone());
+    for file in session.trees.privileged() {
+        let shown = escaped(file.strip_prefix(&root).unwrap_or(&file));
+        let message = "it has the setuid or setgid bit, and loses it: a file of an image has mode 0644 or 0755";
+        let warning = Defect::new(Code::W128, Place::of_line(shown, 1), message);
+        session.events.warn(
+            &warning.hint("`chmod ug-s` it, or set the bit by a `RUN chmod` in a Dockerfile"),
+        );
+    }
+}
+
 /// Reports the warnings about jobs. Those of one project have the same.
 fn warn_of_jobs(session: &Session<'_>, inputs: &Inputs) {
+    warn_of_privileged(session);
     let packages = inputs
         .iter()
         .filter_map(|(_, inputs)| inputs.package.as_ref());

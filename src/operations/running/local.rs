@@ -10,6 +10,7 @@ use crate::{
     adapters::{
         docker::JobEnd,
         spark::{self, SparkProgram},
+        store::TemporaryFolder,
     },
     error::{Error, RunError},
     operations::{
@@ -171,7 +172,7 @@ fn python_path(dist: &Path) -> String {
 
 /// Files with what Spark is to log, as long as this value is there.
 struct LogSettings {
-    _folder: tempfile::TempDir,
+    _folder: TemporaryFolder,
     paths: [String; 2],
 }
 
@@ -180,7 +181,7 @@ impl LogSettings {
         if !is_quiet {
             return Ok(None);
         }
-        let folder = tempfile::tempdir()?;
+        let folder = TemporaryFolder::new()?;
         let mut paths = Vec::new();
         for (name, text) in ["log4j2.properties", "log4j.properties"]
             .into_iter()

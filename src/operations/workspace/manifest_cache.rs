@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -56,7 +56,7 @@ struct CacheFile {
 impl ManifestCache {
     /// The cached results for the project in `root`.
     pub(crate) fn open(cache: &Cache, root: &Path) -> Self {
-        let document = digest_cache::own_bytes(&file_for(cache, root))
+        let document = digest_cache::own_bytes(&cache.entry_of_path(CacheKind::Manifests, root))
             .and_then(|bytes| serde_json::from_slice::<CacheFile>(undamaged(&bytes)?).ok())
             .filter(|document| {
                 document.reader == READER && document.version == env!("CARGO_PKG_VERSION")
@@ -87,7 +87,7 @@ impl ManifestCache {
         if let Ok(text) = serde_json::to_string(&document) {
             let bytes = format!("{}\n{text}", Digest::of(text.as_bytes()).hex());
             drop(store::replace_unsynced(
-                &file_for(cache, root),
+                &cache.entry_of_path(CacheKind::Manifests, root),
                 bytes.as_bytes(),
             ));
         }
@@ -118,10 +118,4 @@ fn undamaged(bytes: &[u8]) -> Option<&[u8]> {
     let newline = bytes.iter().position(|byte| *byte == b'\n')?;
     let (digest, text) = (&bytes[..newline], &bytes[newline + 1..]);
     (Digest::of(text).hex().as_bytes() == digest).then_some(text)
-}
-
-fn file_for(cache: &Cache, root: &Path) -> PathBuf {
-    let real = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-    let name = Digest::of(real.as_os_str().as_encoded_bytes());
-    cache.entry(CacheKind::Manifests, name.hex())
 }

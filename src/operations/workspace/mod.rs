@@ -4,6 +4,7 @@
 mod dist_folder;
 mod manifest_cache;
 mod policy;
+mod project_locks;
 mod services;
 mod session;
 mod side_by_side;

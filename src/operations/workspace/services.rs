@@ -83,7 +83,15 @@ impl<'a> Services<'a> {
 
     /// The daemon. `--offline` allows it, because it is the user's own builder.
     pub(crate) fn daemon(&self) -> Result<&dyn ImageDaemon, Error> {
-        let connect = || Ok(Box::new(Daemon::connect()?) as Box<dyn ImageDaemon>);
+        let connect = || {
+            let daemon = Daemon::connect()?;
+            daemon.begin_removing_left_containers();
+            if self.session.locks.is_after_kill() {
+                daemon.remove_left_images();
+                self.session.locks.is_cleaned_up();
+            }
+            Ok(Box::new(daemon) as Box<dyn ImageDaemon>)
+        };
         Ok(&**self.daemon.get(connect)?)
     }
 
@@ -139,6 +147,7 @@ impl<'a> Services<'a> {
             python_index: project.mirrors.python.clone(),
             offline: self.is_offline(),
             executable: self.session.trees.executable_bits().cloned(),
+            spelling: self.session.trees.spelling().cloned(),
             project_files: self.session.project_files().cloned(),
         }
     }

@@ -1,27 +1,28 @@
 //! One run of sparkpack on one project.
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use super::{dist_folder::DistFolder, manifest_cache::ManifestCache};
+use super::{dist_folder::DistFolder, manifest_cache::ManifestCache, project_locks::ProjectLocks};
 use crate::{
     adapters::{
-        cache::{Cache, CacheKind},
-        digest_cache, git,
+        cache::Cache,
+        digest_cache,
+        file_lock::{FileLock, HeldBy, LockWait},
+        git::DiskConfig,
         journal::{self, Ready, Replacement},
         store,
     },
     code::Code,
     error::{Error, UsageError},
-    image::Digest,
     operations::events::{Events, Note},
     project::{
         self, FILE_NAME, PinMode, Project, Registry,
         exclusions::ProjectFiles,
         file_trees::FileTrees,
+        folded::Spelling,
         glob,
         lock::{self, Lock},
         pins::Pins,
@@ -39,13 +40,20 @@ pub(crate) struct Session<'a> {
     manifest_cache: OnceLock<ManifestCache>,
     project_files: OnceLock<Arc<ProjectFiles>>,
     /// The replacement that was prepared.
-    ready: Arc<Mutex<Option<Ready>>>,
+    ready: Arc<Mutex<Option<HeldReady>>>,
+    pub(crate) locks: ProjectLocks,
+}
+
+/// A replacement that was prepared. It goes before others may write.
+struct HeldReady {
+    ready: Ready,
+    _files: Arc<FileLock>,
 }
 
 impl<'a> Session<'a> {
     /// Finds the project as [`find_root`] does, and reads its configuration.
     pub(crate) fn open(directory: Option<&Path>, events: &'a dyn Events) -> Result<Self, Error> {
-        Self::open_with(directory, Cache::of_user(), events)
+        Self::open_with(directory, Cache::of_user()?, events)
     }
 
     /// [`Self::open`] with the given cache.
@@ -60,10 +68,22 @@ impl<'a> Session<'a> {
             .warnings
             .iter()
             .for_each(|warning| events.warn(warning));
-        Self::of_project(project, cache, events)
+        let locks = ProjectLocks::of(&root, &cache, LockWait::default())?;
+        Self::of_project(project, cache, locks, events)
     }
 
-    fn of_project(project: Project, cache: Cache, events: &'a dyn Events) -> Result<Self, Error> {
+    /// The same session with what it says to those who wait for it, and how long it waits for others.
+    pub(crate) fn waiting(mut self, wait: LockWait) -> Self {
+        self.locks.wait = wait;
+        self
+    }
+
+    fn of_project(
+        project: Project,
+        cache: Cache,
+        locks: ProjectLocks,
+        events: &'a dyn Events,
+    ) -> Result<Self, Error> {
         let digests = digest_cache::open(&digest_cache::file_for(&cache, &project.root));
         Ok(Self {
             events,
@@ -73,6 +93,7 @@ impl<'a> Session<'a> {
             manifest_cache: OnceLock::new(),
             project_files: OnceLock::new(),
             ready: Arc::default(),
+            locks,
         })
     }
 
@@ -80,7 +101,8 @@ impl<'a> Session<'a> {
     pub(crate) fn of_images(&self, names: &[String]) -> Result<Self, Error> {
         let mut project = self.project.clone();
         project.images.retain(|name, _| names.contains(name));
-        Self::of_project(project, self.cache.clone(), self.events)
+        let (cache, locks) = (self.cache.clone(), self.locks.clone());
+        Self::of_project(project, cache, locks, self.events)
     }
 
     /// The files that no source has, if a source is a file or a folder of this machine.
@@ -111,15 +133,33 @@ impl<'a> Session<'a> {
         digest_cache::keep(&file, self.trees.digests());
     }
 
-    /// Takes the project's lock. Other runs that write to the project wait until the returned file is dropped.
-    pub(crate) fn alone(&self) -> Result<File, Error> {
-        let root = fs_err::canonicalize(&self.project.root)?;
-        let name = Digest::of(root.as_os_str().as_encoded_bytes());
-        let file = self.cache.entry(CacheKind::Locks, name.short(32));
-        let waiting = || self.events.note(Note::WaitingForProject);
-        let alone = store::lock(&file, waiting)?;
+    /// Takes the project's lock: other runs that make something in the project wait until it is dropped.
+    pub(crate) fn alone(&self) -> Result<FileLock, Error> {
+        let mut waiting = |holder: &HeldBy| self.events.note(Note::WaitingForProject(holder));
+        let alone = self.locks.project(&mut waiting)?;
+        let _files = self.alone_with_files()?;
         self.clean_up()?;
         Ok(alone)
+    }
+
+    /// Takes the lock of the project's files, and cleans up: for a run that waits for nothing else.
+    pub(crate) fn alone_briefly(&self) -> Result<Arc<FileLock>, Error> {
+        let files = self.alone_with_files()?;
+        self.clean_up()?;
+        Ok(files)
+    }
+
+    /// Takes the lock of the project's files: nobody else replaces any until it is dropped. This run may take it again.
+    pub(crate) fn alone_with_files(&self) -> Result<Arc<FileLock>, Error> {
+        let mut waiting = |holder: &HeldBy| self.events.note(Note::WaitingForProject(holder));
+        Ok(self.locks.files(&mut waiting)?)
+    }
+
+    /// Takes the lock of something in the cache that is to be made. `what` is what its holder does.
+    pub(crate) fn alone_with_entry(&self, lock: &Path, what: &str) -> Result<FileLock, Error> {
+        let mut waiting =
+            |holder: &HeldBy| self.events.note(Note::WaitingForEntry { what, holder });
+        Ok(FileLock::take(lock, &self.locks.wait, &mut waiting)?)
     }
 
     /// Completes or undoes the changes that a killed run began, and removes the unfinished files that it left.
@@ -134,6 +174,7 @@ impl<'a> Session<'a> {
             self.events.note(Note::Recovered(&recovered));
         }
         self.cache.sweep();
+        store::sweep_temporary();
         self.dist().sweep();
         Ok(())
     }
@@ -142,14 +183,22 @@ impl<'a> Session<'a> {
     /// It goes if there is none. The returned work may run beside other work; if it fails, nothing is prepared.
     pub(crate) fn preparation(&self, files: Vec<Replacement>) -> impl FnOnce() + Send + 'static {
         let (slot, root) = (Arc::clone(&self.ready), self.project.root.clone());
+        let locks = self.locks.at_once();
         move || {
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             *slot = None;
-            *slot = Ready::prepare(&root, &files).ok();
+            let Ok(held) = locks.files(&mut |_| ()) else {
+                return;
+            };
+            let ready = Ready::prepare(&root, &files).ok();
+            *slot = ready.map(|ready| HeldReady {
+                ready,
+                _files: held,
+            });
         }
     }
 
-    fn prepared(&self) -> MutexGuard<'_, Option<Ready>> {
+    fn prepared(&self) -> MutexGuard<'_, Option<HeldReady>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -157,10 +206,15 @@ impl<'a> Session<'a> {
     /// content.
     pub(crate) fn replace_together(&self, files: &[Replacement]) -> Result<(), Error> {
         let root = &self.project.root;
+        let is_of = |prepared: &HeldReady| prepared.ready.is_of(files);
         // What was prepared for other contents goes before these are written.
-        let ready = self.prepared().take().filter(|ready| ready.is_of(files));
-        let replaced = match ready {
-            Some(ready) => ready.commit(),
+        let prepared = self.prepared().take().filter(is_of);
+        let _files = match files {
+            [] => None,
+            _ => Some(self.alone_with_files()?),
+        };
+        let replaced = match prepared {
+            Some(prepared) => prepared.ready.commit(),
             None => journal::replace_together(root, files),
         };
         for linked in replaced? {
@@ -211,9 +265,15 @@ impl<'a> Session<'a> {
     }
 }
 
-/// With `core.fileMode = false` the executable bits come from git's index instead of the disk.
+/// With `core.fileMode = false` the executable bits come from git's index instead of the disk, and the names where the disk
+/// does not tell all apart.
 fn with_bits_of_git(root: &Path, trees: FileTrees) -> Result<FileTrees, Error> {
-    match git::executable_bits(root) {
+    let config = DiskConfig::of(root);
+    let trees = match config.folded_files() {
+        None => trees,
+        Some(files) => trees.with_spelling(Spelling::of(files)),
+    };
+    match config.executable_bits() {
         Ok(None) => Ok(trees),
         Ok(Some(bits)) => Ok(trees.with_executable_bits(bits.into())),
         Err(reason) => Err(UsageError::NoExecutableBits(reason).into()),
@@ -260,6 +320,8 @@ pub(crate) fn read_lock(root: &Path) -> Result<Lock, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapters::cache::CacheKind;
+    use crate::image::Digest;
     use crate::operations::testing::{Project as TestProject, Recorder};
 
     fn code<T>(result: Result<T, Error>) -> &'static str {
@@ -354,7 +416,7 @@ mod tests {
         let alone = project.session(&first).alone().unwrap();
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| drop(project.session(&second).alone().unwrap()));
-            while second.told() != ["waits for the project"] {
+            while second.told() != ["waits for `sparkpack`"] {
                 assert!(!waiter.is_finished());
                 std::thread::yield_now();
             }

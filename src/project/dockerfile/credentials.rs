@@ -1,7 +1,13 @@
 //! Secrets that are written into a Dockerfile: every instruction stays in the image for everybody who pulls it.
 
 use super::{Dockerfile, unwrapped, words};
-use crate::{code::Code, project::place::Defect};
+use crate::{
+    code::Code,
+    project::{
+        place::Defect,
+        secrets::{SecretRule, allow_line},
+    },
+};
 
 /// The ends of the last words of names whose values are secrets: `DB_PASSWORD`, `PGPASSWORD`.
 const SECRET: [&str; 6] = [
@@ -17,8 +23,10 @@ const SECRET: [&str; 6] = [
 const KEYS: [&str; 4] = ["API_KEY", "ACCESS_KEY", "PRIVATE_KEY", "SECRET_KEY"];
 
 impl Dockerfile {
-    /// The secrets that stand in `ENV`, as defaults of `ARG`, and in URLs anywhere. No message has a value.
-    pub(super) fn written_secrets(&self) -> Vec<Defect> {
+    /// The secrets that stand in `ENV`, as defaults of `ARG`, and in URLs anywhere, each with the rule that finds it. No
+    /// message has a value.
+    #[must_use]
+    pub fn written_secrets(&self) -> Vec<(SecretRule, Defect)> {
         let mut defects = Vec::new();
         for instruction in &self.instructions {
             let (keyword, arguments) = unwrapped(instruction);
@@ -29,7 +37,9 @@ impl Dockerfile {
                 );
                 let hint = "take it out of the URL and mount a file for it: `RUN --mount=type=secret,id=netrc …`, where it is `/run/secrets/netrc`, and `secrets.netrc = { file = \"~/.netrc\" }` for the image; then change it, for it was written down";
                 let start = instruction.span.start;
-                defects.push(self.defect(Code::E112, start, message).hint(hint));
+                let hint = self.or_allow(hint, SecretRule::UrlPassword);
+                let defect = self.defect(Code::E112, start, message).hint(hint);
+                defects.push((SecretRule::UrlPassword, defect));
                 continue;
             }
             let pairs = match &*keyword {
@@ -47,11 +57,29 @@ impl Dockerfile {
                     "mount it: `RUN --mount=type=secret,id={0} …` and `secrets.{0} = {{ env = \"{name}\" }}` for the image; then change it, for it was written down",
                     name.to_ascii_lowercase()
                 );
-                self.defect(Code::E112, instruction.span.start, message)
-                    .hint(hint)
+                let defect = self.defect(Code::E112, instruction.span.start, message);
+                let hint = self.or_allow(&hint, SecretRule::BuildVariable);
+                (SecretRule::BuildVariable, defect.hint(hint))
             }));
         }
         defects
+    }
+
+    fn or_allow(&self, hint: &str, rule: SecretRule) -> String {
+        let allow = allow_line(&self.file.to_string_lossy(), rule);
+        format!("{hint}; if it is none, {allow}")
+    }
+
+    /// Whether the name of a build argument that the Dockerfile takes says that its value is a secret.
+    #[must_use]
+    pub fn is_secret_argument(&self, name: &str, value: &str) -> bool {
+        self.takes(name) && is_secret(name) && is_literal(value)
+    }
+
+    /// The text, in which what is not UTF-8 was replaced.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 

@@ -22,6 +22,7 @@ use std::{
 
 use super::{
     place::{Defect, Place, nearest, shortened},
+    secrets::SecretRule,
     utf8::OtherEncoding,
 };
 use crate::code::Code;
@@ -94,6 +95,18 @@ impl Dockerfile {
     /// # Errors
     /// Every mistake that can be found without the build arguments.
     pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, Vec<Defect>> {
+        Self::parse_allowing(file, bytes, &|_| false)
+    }
+
+    /// The same with written secrets that these rules would find, if they are allowed.
+    ///
+    /// # Errors
+    /// Those of [`Self::parse`].
+    pub fn parse_allowing(
+        file: &Path,
+        bytes: &[u8],
+        allows: &dyn Fn(SecretRule) -> bool,
+    ) -> Result<Self, Vec<Defect>> {
         if let Some(found) = OtherEncoding::beginning(bytes) {
             return Err(vec![found.defect(Code::E050, Place::of_line(file, 1))]);
         }
@@ -118,7 +131,9 @@ impl Dockerfile {
         let mut defects: Vec<Defect> = dockerfile.undecodable(&invalid).into_iter().collect();
         defects.extend(dockerfile.misplaced());
         defects.extend(dockerfile.misnamed_stages());
-        defects.extend(dockerfile.written_secrets());
+        let written = dockerfile.written_secrets().into_iter();
+        let written = written.filter(|(rule, _)| !allows(*rule));
+        defects.extend(written.map(|(_, defect)| defect));
         // What cannot be read as a line is not told again as an instruction.
         defects.retain(|defect| {
             faults

@@ -8,5 +8,6 @@ mod walk;
 pub use default_excludes::{DefaultExcludes, Excluded, GlobError};
 pub use docker::{DockerIgnore, DockerIgnoreRule};
 pub use walk::{
-    Digests, Follow, Keep, Listing, TreeError, WHITEOUT, escaped, list, read, whiteout,
+    Digests, Follow, Keep, Listing, TreeError, WHITEOUT, escaped, list, list_spelled, read,
+    whiteout,
 };

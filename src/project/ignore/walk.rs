@@ -25,7 +25,10 @@ use rayon::prelude::*;
 use crate::{
     code::Code,
     image::Digest,
-    project::tree::{Content, Entry, Location},
+    project::{
+        folded::{Spelling, by_numbers, differ_in_form_alone, folded},
+        tree::{Content, Entry, Location},
+    },
 };
 
 /// More files than this are looked up and sorted by several threads, which take longer to start than one thread needs
@@ -73,6 +76,16 @@ pub enum TreeError {
     NotUtf8 {
         /// The path in the tree, with `\xff` for bytes that are not UTF-8.
         path: String,
+    },
+    /// Two names that macOS takes for one: the same letters in two forms of Unicode.
+    #[error(
+        "`{first}` and `{second}` are the same letters in two forms of Unicode: macOS keeps only one of them"
+    )]
+    SameButForForm {
+        /// The path in the tree, with the numbers of its letters.
+        first: String,
+        /// The path in the tree, with the numbers of its letters.
+        second: String,
     },
     /// Two names that a case-insensitive file system takes for one.
     #[error(
@@ -135,7 +148,7 @@ impl TreeError {
             Self::NoFolder { .. } => Code::E071,
             Self::Special { .. } => Code::E072,
             Self::NotUtf8 { .. } => Code::E073,
-            Self::SameButForCase { .. } => Code::E074,
+            Self::SameButForCase { .. } | Self::SameButForForm { .. } => Code::E074,
             Self::LinkLeaves { .. } => Code::E075,
             Self::LinkDangles { .. } => Code::E076,
             Self::LinkLoops { .. } => Code::E077,
@@ -153,6 +166,19 @@ impl TreeError {
         }
     }
 
+    /// The error for two names that a disk may take for one.
+    #[must_use]
+    pub fn of_same(first: &str, second: &str) -> Self {
+        let mut both = [first, second];
+        both.sort_unstable();
+        if differ_in_form_alone(first, second) {
+            let [first, second] = both.map(|name| by_numbers(&escaped(name)));
+            return Self::SameButForForm { first, second };
+        }
+        let [first, second] = both.map(escaped);
+        Self::SameButForCase { first, second }
+    }
+
     /// How to correct it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -163,24 +189,31 @@ impl TreeError {
                 ..
             } => {
                 format!(
-                    "give yourself the right to read it (`chmod u+r`), or add `{path}` to `exclude`"
+                    "give yourself the right to read it (`chmod u+r`), or leave `{path}` out by `exclude` or `.dockerignore`"
                 )
             }
             Self::Unreadable { .. } => return None,
             Self::NoFolder { .. } => "name a folder".to_owned(),
-            Self::Special { path, .. } => format!("remove it, or add `{path}` to `exclude`"),
+            Self::Special { path, .. } => {
+                format!("remove it, or leave `{path}` out by `exclude` or `.dockerignore`")
+            }
             Self::NotUtf8 { .. } => "rename it".to_owned(),
             Self::SameButForCase { second, .. } => {
-                format!("rename `{second}`, or add it to `exclude`")
+                format!(
+                    "rename `{second}` (`git mv`), or leave it out by `exclude` or `.dockerignore`"
+                )
+            }
+            Self::SameButForForm { .. } => {
+                "remove or rename one of them (`git rm`, `git mv`)".to_owned()
             }
             Self::LinkLeaves { tree, .. } => {
                 format!("copy what it points to into the {tree}, or make it relative")
             }
             Self::LinkDangles { path, .. } | Self::LinkLoops { path } => {
-                format!("remove the link, or add `{path}` to `exclude`")
+                format!("remove the link, or leave `{path}` out by `exclude` or `.dockerignore`")
             }
             Self::Whiteout { path, .. } => {
-                format!("rename it, or add `{path}` to `exclude` of the job or to `.dockerignore`")
+                format!("rename it, or leave `{path}` out by `exclude` or `.dockerignore`")
             }
             Self::TooMany { .. } => "choose a smaller folder, or use `exclude`".to_owned(),
         })
@@ -255,6 +288,19 @@ pub fn list(
     keep: &Keep<'_>,
     follow: Option<Follow<'_>>,
 ) -> Result<Listing, TreeError> {
+    list_spelled(root, keep, follow, None)
+}
+
+/// The same with the names that git's index has, where the disk does not tell them from its own.
+///
+/// # Errors
+/// Those of [`list`].
+pub fn list_spelled(
+    root: &Path,
+    keep: &Keep<'_>,
+    follow: Option<Follow<'_>>,
+    spelling: Option<&Spelling>,
+) -> Result<Listing, TreeError> {
     let shown_root = escaped(root.as_os_str());
     let real_root = fs_err::canonicalize(root).map_err(|error| unreadable(&shown_root, &error))?;
     if !real_root.is_dir() {
@@ -264,6 +310,7 @@ pub fn list(
         root: &real_root,
         keep,
         follow,
+        spelling,
     };
     let above = lister.above(&real_root, None);
     let first = Folder {
@@ -449,23 +496,22 @@ pub fn read(
 
 /// Refuses names of files or folders that differ only in case.
 fn refuse_same_but_for_case(chosen: &[&Walked]) -> Result<(), TreeError> {
-    let refuse = |other: &str, name: &str| {
-        let mut both = [other, name];
-        both.sort_unstable();
-        let [first, second] = both.map(escaped);
-        Err(TreeError::SameButForCase { first, second })
+    let refuse = |other: &str, name: &str| Err(TreeError::of_same(other, name));
+    // Others fold to themselves.
+    let is_special = |name: &str| {
+        let mut bytes = name.bytes();
+        bytes.any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())
     };
-    let has_capitals = |name: &str| name.bytes().any(|byte| byte.is_ascii_uppercase());
     let mut names: HashMap<String, &str> = HashMap::new();
-    for found in chosen.iter().filter(|found| has_capitals(&found.path)) {
+    for found in chosen.iter().filter(|found| is_special(&found.path)) {
         let path = found.path.as_str();
         let ends = path.match_indices('/').map(|(end, _)| end);
         for end in ends.chain([path.len()]) {
             let name = &path[..end];
-            if !has_capitals(name) {
+            if !is_special(name) {
                 continue;
             }
-            let lower = name.to_ascii_lowercase();
+            let lower = folded(name).into_owned();
             // Paths are sorted: an entry with this name, or in a folder of this name, comes next.
             let at = chosen.partition_point(|other| other.path.as_bytes() < lower.as_bytes());
             let folder = format!("{lower}/");
@@ -474,7 +520,7 @@ fn refuse_same_but_for_case(chosen: &[&Walked]) -> Result<(), TreeError> {
                 || chosen
                     .get(inside)
                     .is_some_and(|other| other.path.starts_with(&folder));
-            if is_there {
+            if is_there && lower != name {
                 return refuse(&lower, name);
             }
             match names.insert(lower, name) {
@@ -509,6 +555,7 @@ struct Lister<'a> {
     root: &'a Path,
     keep: &'a Keep<'a>,
     follow: Option<Follow<'a>>,
+    spelling: Option<&'a Spelling>,
 }
 
 /// Where a link leads.
@@ -552,7 +599,9 @@ impl Lister<'_> {
         waiting: &mut Vec<Folder>,
     ) {
         let name = entry.file_name();
-        let shown = name.to_string_lossy();
+        let spelling = self.spelling;
+        let spelled = spelling.and_then(|spelling| spelling.name(&folder.file.join(&name)));
+        let shown = spelled.as_ref().unwrap_or(&name).to_string_lossy();
         let path = match folder.path.as_str() {
             "" => shown.clone().into_owned(),
             parent => format!("{parent}/{shown}"),

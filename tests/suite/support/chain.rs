@@ -52,6 +52,26 @@ impl Chain {
         self
     }
 
+    /// One with a shell, and with a step of `base` that takes ten minutes.
+    pub(crate) fn with_slow_step(name: &str) -> Self {
+        let chain = Self::with_shell(name);
+        chain.add_busybox();
+        chain.project.edit(
+            "docker/base/Dockerfile",
+            "COPY docker/base/base.txt /opt/\n",
+            "COPY docker/base/base.txt /opt/\nCOPY docker/base/busybox /bin/\nRUN /bin/busybox sleep 600\n",
+        );
+        chain
+    }
+
+    /// Puts a program with all the usual commands beside the files of `base`.
+    pub(crate) fn add_busybox(&self) {
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"];
+        let busybox = busybox.iter().find(|path| fs_err::metadata(path).is_ok());
+        let copy = self.project.root().join("docker/base/busybox");
+        fs_err::copy(busybox.expect("scripts/test installs it"), copy).unwrap();
+    }
+
     fn on(root: Root, host: String, registry: Option<Registry>) -> Self {
         let project = small::project(&root.name, &host);
         project.sign_in(&host, USER, PASSWORD);

@@ -1,12 +1,13 @@
 //! The real Docker daemon, and a root image of a few bytes in it.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use super::program;
+use super::{program, registry::sha256};
 
 /// Runs the docker client.
 pub(crate) fn docker(arguments: &[&str]) -> String {
@@ -83,6 +84,43 @@ pub(crate) fn make_other_bytes(reference: &str, fingerprint: &str) {
         reference,
         folder,
     ]);
+}
+
+/// The same for many images at once, by reference: each with its fingerprint, and a layer with this text.
+pub(crate) fn load_other_bytes(fingerprints: &BTreeMap<String, String>, text: &str) {
+    let (mut archive, mut listed) = (tar::Builder::new(Vec::new()), Vec::new());
+    let add = |archive: &mut tar::Builder<Vec<u8>>, path: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, path, bytes).unwrap();
+    };
+    for (number, (reference, fingerprint)) in fingerprints.iter().enumerate() {
+        let mut layer = tar::Builder::new(Vec::new());
+        add(
+            &mut layer,
+            "text.txt",
+            format!("{reference} {text}").as_bytes(),
+        );
+        let layer = layer.into_inner().unwrap();
+        let config = serde_json::json!({
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Labels": {"dev.sparkpack.fingerprint": fingerprint}},
+            "rootfs": {"type": "layers", "diff_ids": [sha256(&layer)]},
+        });
+        let (config_path, layer_path) = (format!("{number}.json"), format!("{number}.tar"));
+        add(&mut archive, &config_path, config.to_string().as_bytes());
+        add(&mut archive, &layer_path, &layer);
+        listed.push(serde_json::json!({
+            "Config": config_path, "RepoTags": [reference], "Layers": [layer_path]
+        }));
+    }
+    let listed = serde_json::Value::from(listed).to_string();
+    add(&mut archive, "manifest.json", listed.as_bytes());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs_err::write(file.path(), archive.into_inner().unwrap()).unwrap();
+    docker(&["load", "--quiet", "--input", file.path().to_str().unwrap()]);
 }
 
 /// An image with one small file and a unique name; removed from the daemon when dropped.

@@ -1,10 +1,14 @@
 //! Helpers for the tests: a project in a folder of its own, runs of the real binary, a real registry, images in the
 //! daemon.
 
+mod beside;
 mod chain;
 pub(crate) mod classes;
+mod counts;
 mod created;
+pub(crate) mod credentials;
 mod daemon;
+mod fault_proxy;
 mod index;
 mod offline;
 mod pytest;
@@ -24,12 +28,15 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+pub(crate) use beside::Beside;
 pub(crate) use chain::{Chain, PASSWORD, USER};
+pub(crate) use counts::{count, rounds, sample};
 pub(crate) use created::{GITHUB, GITLAB, PROJECTS, ShellStep, ci_file, github_jobs, gitlab_jobs};
 pub(crate) use daemon::{
     NOBODY, PodmanService, Root, RootlessDocker, copy_image, docker, docker_at, image_id,
-    make_other_bytes, remove_images, run_driver,
+    load_other_bytes, make_other_bytes, remove_images, run_driver,
 };
+pub(crate) use fault_proxy::{Asked, Fault, FaultProxy, HttpAnswer};
 pub(crate) use index::Index;
 pub(crate) use offline::{OLD, Offline, SPARK, tree};
 pub(crate) use pytest::Pytest;
@@ -63,6 +70,14 @@ pub(crate) fn started_by<'p>(program: &'p mut Command, command: &Command) -> &'p
     }
     give_variables(command, program);
     program
+}
+
+/// A command that heeds all signals, as one that a shell has started does: who is started in the background by a shell
+/// without jobs ignores SIGINT until it says otherwise.
+pub(crate) fn heedful(command: &Command) -> Command {
+    let mut heedful = Command::new("env");
+    started_by(heedful.arg("--default-signal"), command);
+    heedful
 }
 
 /// Clearly longer than the age that a file must have for its digest to be cached, on any file system whose times have

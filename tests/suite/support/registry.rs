@@ -8,9 +8,19 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sparkpack::image::Digest;
 use tempfile::TempDir;
 
-use super::program;
+use super::{HttpAnswer, PASSWORD, USER, fault_proxy, program};
+
+/// The documents that a tag may name.
+const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, \
+    application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json";
+
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    Digest::of(bytes).to_string()
+}
 
 /// A registry with its own storage; stopped when dropped.
 pub(crate) struct Registry {
@@ -40,6 +50,43 @@ impl Registry {
         let quoted = log.lines().filter_map(|line| line.split('"').nth(1));
         let requests = quoted.filter_map(|request| request.strip_suffix(" HTTP/1.1"));
         requests.map(str::to_owned).collect()
+    }
+
+    /// Its answer to a request that is signed in.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> HttpAnswer {
+        let sign_in = STANDARD.encode(format!("{USER}:{PASSWORD}"));
+        let headers = [
+            ("authorization", format!("Basic {sign_in}")),
+            ("host", self.host()),
+            ("accept", MANIFESTS.to_owned()),
+        ];
+        fault_proxy::ask(&self.host(), method, path, &headers)
+    }
+
+    /// The digest of a reference whose image is whole: its config and each of its layers are there, with the bytes that its
+    /// manifest says. `None` if there is no such reference.
+    pub(crate) fn whole_image(&self, repository: &str, reference: &str) -> Option<String> {
+        let answer = self.ask("GET", &format!("/v2/{repository}/manifests/{reference}"));
+        if answer.status == 404 {
+            return None;
+        }
+        let shown = || String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, 200, "{}", shown());
+        let manifest: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let layers = manifest["layers"].as_array().unwrap();
+        for blob in layers.iter().chain([&manifest["config"]]) {
+            let digest = blob["digest"].as_str().unwrap();
+            let found = self.ask("GET", &format!("/v2/{repository}/blobs/{digest}"));
+            assert_eq!(
+                found.status,
+                200,
+                "{repository} lacks {digest}: {}",
+                shown()
+            );
+            assert_eq!(found.body.len() as u64, blob["size"], "{digest}");
+            assert_eq!(sha256(&found.body), digest);
+        }
+        Some(sha256(&answer.body))
     }
 
     fn start(user: &str, password: &str) -> Self {

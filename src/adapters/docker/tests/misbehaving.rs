@@ -505,7 +505,7 @@ fn a_push_that_fails_in_passing_is_repeated() {
     let table = [
         (vec![failed(busy), failed("EOF"), arrived()], 3, None),
         (vec![chunked("{}", 100, true), arrived()], 2, None),
-        (vec![failed(busy); 5], 4, Some("E603")),
+        (vec![failed(busy); 5], 4, Some("E507")),
         (vec![failed("manifest invalid"); 2], 1, Some("E603")),
         (vec![failed(refused); 2], 1, Some("E401")),
     ];

@@ -197,7 +197,7 @@ fn a_registry_that_is_not_there_is_told() {
         .import(&entries, &BTreeMap::new(), &platform, &name)
         .unwrap();
     let error = daemon.push(&name, "", &mut |_| ()).unwrap_err();
-    assert_eq!(error.code(), "E603", "{error}");
+    assert_eq!(error.code(), "E507", "{error}");
     assert!(
         error.hint().unwrap().contains("must reach `127.0.0.1:1`"),
         "{error}"
@@ -206,7 +206,7 @@ fn a_registry_that_is_not_there_is_told() {
     let error = daemon
         .pull(&absent, &platform, "", &mut |_| ())
         .unwrap_err();
-    assert_eq!(error.code(), "E604", "{error}");
+    assert_eq!(error.code(), "E507", "{error}");
     for reference in [
         name.repository.with_digest(&Digest::of(b"")),
         Reference {

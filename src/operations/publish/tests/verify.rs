@@ -114,6 +114,8 @@ fn what_is_gone_is_told_with_the_push_that_makes_it_again() {
         std::slice::from_ref(&no_tag)
     );
     pushing.registry.images.remove(&staging);
+    let mark = format!("{job}-{}-r1-alone", gone.digest.short(12));
+    pushing.registry.images.remove(&mark);
     let pinned = job.repository.with_digest(&gone.digest);
     let no_digest = (
         format!("`{pinned}` is no longer in the registry `main`"),
