@@ -727,6 +727,9 @@ codes! {
     W128 0
         "A file has the setuid or setgid bit, which no image gets."
         "take the bit away, or set it by a `RUN chmod` in a Dockerfile"
+    W129 0
+        "A Dockerfile compiles Python to bytecode that is never compared with its source."
+        "leave `unchecked-hash` out: `checked-hash`, or the default, is compared"
     W131 0
         "An image has a secret that no step of its Dockerfile mounts."
         "correct its name, or leave it out"

@@ -291,10 +291,8 @@ impl<'a> InputReader<'a> {
                 .collect(),
             None => self.own_context(image, &resolution, has_triggers, (&digest, given))?,
         };
-        let mut warnings: Vec<Defect> = resolution.warnings().cloned().collect();
-        warnings.extend(undeclared(image, &dockerfile));
-        warnings.extend(nearly_ours(project, &dockerfile, &resolution, &image_uses));
-        warnings.extend(unused_secrets(image, &resolution));
+        let mut warnings = nearly_ours(project, &dockerfile, &resolution, &image_uses);
+        warnings.extend(oddities(image, &dockerfile, &resolution));
         if let (Context::Folder(folder), None) = (&image.context, built_in) {
             warnings.extend(exclusions::taken_back_secrets(project, image, folder)?);
         }
@@ -975,6 +973,15 @@ fn refuse_unconfigured_secrets(
         (message, hint)
     };
     Err(Defect::new(Code::E110, place, message).hint(hint))
+}
+
+/// What works, but may not do what is meant.
+fn oddities(image: &Image, dockerfile: &Dockerfile, resolution: &Resolution) -> Vec<Defect> {
+    let mut warnings: Vec<Defect> = resolution.warnings().cloned().collect();
+    warnings.extend(dockerfile.unchecked_bytecode());
+    warnings.extend(undeclared(image, dockerfile));
+    warnings.extend(unused_secrets(image, resolution));
+    warnings
 }
 
 /// Secrets that no step mounts: a misspelt one would silently build without it.

@@ -42,6 +42,7 @@
 //! - `ci_files`: linters find nothing in the CI files that `new` writes, and what is wrong if something is
 //! - `ci_steps`: the shell steps of those CI files check, test and push a clone
 //! - `folding`: names that some disks take for one are refused, and on such a disk a checkout has the tags that it has everywhere
+//! - `bytecode`: bytecode of an image below never runs in the place of a source that was changed above
 //! - `hidden`: what looks like a credential stops whatever would make or send an image, and nothing else does
 //! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
 //! - `added_files`: images that only get files, without a builder and without a daemon
@@ -74,7 +75,7 @@
 //!
 //! By verb: `init`: `init` · `package`: `packing`, `pythons`, `sources`, `requirements`, `bad_requirements`, `wheels`, `cases`,
 //! `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`, `portability`, `platforms` ·
-//! `why`, `diff`: `why`, `platforms` · `build`: `building`, `added_files`, `same_as_built`, `ignoring`, `layouts`, `test_imports`,
+//! `why`, `diff`: `why`, `platforms` · `build`: `building`, `bytecode`, `added_files`, `same_as_built`, `ignoring`, `layouts`, `test_imports`,
 //! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless`, `faults`, `races` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`,
 //! `pins` · `run`: `running`, `real` · `new`: `creating`, `ci_files`, `ci_steps` · `doctor`: `doctor` · `eject`: `ejecting`,
@@ -91,7 +92,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::` `adapters::registry::client::tests::ahead::a_registry_`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
-//! fast leaves out `added_files::` `building::` `daemonless::` `elsewhere::` `faults::` `races::` `from_source::` `only_in_daemon::`
+//! fast leaves out `added_files::` `building::` `bytecode::a_changed_` `daemonless::` `elsewhere::` `faults::` `races::` `from_source::` `only_in_daemon::`
 //! fast leaves out `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::`
 //! fast leaves out `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `ci_steps::` `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_`
@@ -123,6 +124,7 @@ mod arrows;
 mod bad_requirements;
 mod bare_machines;
 mod building;
+mod bytecode;
 mod cases;
 mod certificates;
 mod check_formats;

@@ -23,7 +23,7 @@ use crate::{
 pub(crate) struct Assembled {
     pub(crate) image: AssembledImage,
     /// The layers of its parent.
-    below: Vec<Descriptor>,
+    pub(crate) below: Vec<Descriptor>,
     /// The layers that its parent does not have.
     pub(crate) layers: Vec<LayerFile>,
 }
@@ -202,7 +202,7 @@ impl Group {
         let mut rows: Vec<String> = self.entries.iter().map(Entry::row).collect();
         rows.sort();
         // The number must change with the form of layers.
-        Digest::of(format!("layer 1\n{}", rows.concat()).as_bytes())
+        Digest::of(format!("layer 2\n{}", rows.concat()).as_bytes())
     }
 
     fn below(folder: &str, what: &str, entries: impl IntoIterator<Item = Entry>) -> Self {

@@ -67,6 +67,9 @@ pub struct Dockerfile {
     features: Vec<Feature>,
 }
 
+/// The mode of `compileall` by which bytecode is taken for its source's without a look.
+const UNCHECKED: &str = "unchecked-hash";
+
 /// Something that only `BuildKit` can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feature {
@@ -180,6 +183,21 @@ impl Dockerfile {
     #[must_use]
     pub fn features(&self) -> &[Feature] {
         &self.features
+    }
+
+    /// The warnings about steps that compile Python to bytecode that Python takes whatever its source is: what a child
+    /// copies over the source would not be run.
+    pub fn unchecked_bytecode(&self) -> impl Iterator<Item = Defect> {
+        let steps = self.instructions.iter();
+        let steps = steps.filter(|step| unwrapped(step).0 == "RUN");
+        steps.filter_map(|step| {
+            let at = self.text[step.span.clone()].find(UNCHECKED)?;
+            let message = format!(
+                "bytecode with `{UNCHECKED}` is never compared with its source: where an image above replaces the source, the old code runs"
+            );
+            let defect = self.defect(Code::W129, step.span.start + at, message);
+            Some(defect.hint(Code::W129.cure()))
+        })
     }
 
     /// Every `ARG`, before the first `FROM` and in stages.
