@@ -281,9 +281,43 @@ With --strict, inputs that are not as the commit has them are refused (exit code
 commit stands for such a tag. It is the default where the environment variable CI is set to anything but `false` or `0`; \
 --no-strict switches it off. `sparkpack plan` names such inputs.
 
+--dry-run does all that comes before, and prints each request that would write and each file, one a line; nothing is packed, \
+built, sent or changed, nor are locks made. IMAGE_ID and DIGEST stand for what is known only when an image is made.
+
+If an image fails, those that do not stand on it are pushed all the same. Manifests and pins name the new images only when \
+all are there; with --keep-going they name those that arrived. The exit code is that of what failed.
+
 Prints the references with their digests, one a line."
     )]
     Push(PushArguments),
+    /// Copy the images of this checkout from one registry into another, and rewrite that one's manifests.
+    #[command(
+        long_about = "Copy the images of this checkout, with those that they stand on, from one registry into another, and \
+rewrite the manifests and pins of the other one. Both are names under [registries].
+
+Nothing is built: the bytes and so the digests stay. What the other registry has already is not sent, and layers that \
+another repository of it has are mounted. Where it has an image made from the same inputs under a tag, that one is taken, as \
+`push` does; a tag of other inputs is a conflict: exit code 3. An image that is not in the registry to copy from is exit \
+code 6. In both cases nothing is written.
+
+Prints the references with their digests, one a line."
+    )]
+    Promote(PromoteArguments),
+    /// Make the image of a tag again from its checkout, and compare it with the registry's.
+    #[command(
+        long_about = "Make the image of a tag again from its checkout, in an empty cache, and compare it with the one that the \
+registry has, byte for byte.
+
+IMAGE is the image of this checkout. IMAGE:TAG is that of an earlier one: its commit is found by the manifests that named the \
+tag, and checked out into a temporary folder; the work tree stays as it is. The files are put on the registry's image of \
+the parent, whose layers are not made again.
+
+What is the same is said, exit code 0. Otherwise it prints the first difference, exit code 1: a layer, and the file in it, or \
+a key of the config. An image that is built from a Dockerfile has other bytes each time, and is not made again.
+
+dist/ is packed as `sparkpack package` does; for IMAGE:TAG it is not touched."
+    )]
+    Verify(VerifyArguments),
     /// Run a job in its image on this machine.
     #[command(
         long_about = "Run a job in its image on this machine, as a cluster would: through the image's entrypoint, with the \
@@ -340,6 +374,8 @@ impl ProjectCommand {
             Self::Build(_) => "build",
             Self::Run(_) => "run",
             Self::Push(_) => "push",
+            Self::Promote(_) => "promote",
+            Self::Verify(_) => "verify",
             Self::Eject(_) => "eject",
         }
     }
@@ -561,6 +597,34 @@ pub struct PushArguments {
     /// Whether inputs that the commit does not have are refused.
     #[command(flatten)]
     pub strict: Strict,
+    /// Print what would be written, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Name the images that arrived in the manifests, also if others failed.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub keep_going: bool,
+}
+
+/// What is copied from one registry into another.
+#[derive(Args, Debug)]
+pub struct PromoteArguments {
+    /// The registry to copy into, by its name under `[registries]`.
+    #[arg(long, value_name = "REGISTRY")]
+    pub to: String,
+    /// Which images, from which registry.
+    #[command(flatten)]
+    pub images: ImagesOnly,
+}
+
+/// What is verified.
+#[derive(Args, Debug)]
+pub struct VerifyArguments {
+    /// The image, by name, and the tag if it is not that of this checkout.
+    #[arg(value_name = "IMAGE[:TAG]")]
+    pub image: String,
+    /// In which registry.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
 }
 
 /// Whether inputs that no commit has are refused.

@@ -272,7 +272,7 @@ codes! {
         "There is no source of that name."
         "add a table `[sources.NAME]`, or correct the name"
     E087 2
-        "There is no registry of that name, or several and none was chosen."
+        "There is no registry of that name, or several and none was chosen, or one was chosen twice."
         "choose one with `--registry NAME`"
     E088 2
         "A glob of `each` matches no folder."
@@ -319,6 +319,9 @@ codes! {
     E103 1
         "The facts that `sparkpack init` wrote into the configuration have changed."
         "take from the diff what is right, with its `# found:` lines"
+    E104 1
+        "An image in a registry is not the one that its checkout makes."
+        "look at what differs; `sparkpack why IMAGE --against TAG` says what the image was made of"
     E110 2
         "A step of a Dockerfile cannot do without a secret or an SSH agent that the image is not given."
         "name it under the image: `secrets.ID = { file = \"~/.netrc\" }`, `{ env = \"TOKEN\" }`, or `ssh = true`"

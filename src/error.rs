@@ -17,7 +17,7 @@ use crate::{
         registry::RegistryError, sources::SourceError, store,
     },
     code::Code,
-    image::{ImageMismatch, Platform, Reference},
+    image::{Digest, ImageMismatch, Platform, Reference},
     package::{archive::ArchiveError, vendor::VendorError},
     plan::decision::Conflict,
     project::{
@@ -173,10 +173,22 @@ pub enum Error {
     /// The project is not what its configuration was written for.
     #[error("the project has changed since sparkpack.toml was written")]
     Outdated,
+    /// An image in a registry is not the one that its checkout makes.
+    #[error("`{reference}` is not what its checkout makes, which is {made}: {difference}")]
+    NotReproduced {
+        /// The image, by its digest.
+        reference: String,
+        /// The digest of the image that was made.
+        made: Digest,
+        /// The first difference.
+        difference: String,
+    },
     /// Several independent errors.
     #[error("{} errors", .0.len())]
     Several(Vec<Error>),
 }
+
+const NOT_REPRODUCED: &str = "if another version of sparkpack made it, verify it by that one; otherwise it was changed, or its inputs were: see that the checkout is the commit's";
 
 impl From<InputError> for Error {
     fn from(error: InputError) -> Self {
@@ -326,6 +338,7 @@ impl Error {
             Self::Changed => Code::E101,
             Self::Unhealthy { code, .. } => *code,
             Self::Outdated => Code::E103,
+            Self::NotReproduced { .. } => Code::E104,
             Self::Several(errors) => errors.first().map_or(Code::E610, Self::code),
         }
     }
@@ -425,6 +438,7 @@ impl Error {
                 Some("the line below each of them says what to type or to change".to_owned())
             }
             Self::Outdated => Some(Code::E103.cure().to_owned()),
+            Self::NotReproduced { .. } => Some(NOT_REPRODUCED.to_owned()),
             Self::Changed => Some("review and stage them: `git add -u`".to_owned()),
             Self::Several(errors) => errors.first().and_then(Self::hint),
         }

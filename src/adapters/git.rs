@@ -278,6 +278,36 @@ pub fn source(root: &Path) -> Result<CheckoutSource, NoGit> {
     })
 }
 
+/// The commits that changed how often a text stands in the files of the project in `root`, newest first.
+///
+/// # Errors
+/// Why git does not answer.
+pub fn commits_that_name(root: &Path, text: &str) -> Result<Vec<String>, NoGit> {
+    let git = Git::at(root)?;
+    let search = format!("-S{text}");
+    let arguments = ["-c", "log.showSignature=false", "log", "--all", &search];
+    let answer = git.run(&[&arguments[..], &["--format=%H", "--", "."]].concat())?;
+    let answer = String::from_utf8_lossy(&answer);
+    Ok(answer.lines().map(str::to_owned).collect())
+}
+
+/// Checks a commit of the checkout that the project in `root` lies in out into the new `folder`, and returns the project's
+/// folder in it. The repository is not changed.
+///
+/// # Errors
+/// Why git does not do it.
+pub fn copy_at(root: &Path, commit: &str, folder: &Path) -> Result<PathBuf, NoGit> {
+    let root = fs_err::canonicalize(root).map_err(|_| NoGit::NoWorkTree)?;
+    let git = Git::at(&root)?;
+    let below = root.strip_prefix(&git.top).unwrap_or(Path::new(""));
+    let clone = ["clone", "--quiet", "--shared", "--no-checkout", "--"].map(OsStr::new);
+    let (top, copy) = (git.top.as_os_str(), folder.as_os_str());
+    call(Some(&git.top), None, &[&clone[..], &[top, copy]].concat())?;
+    let detached = ["checkout", "--quiet", "--detach", commit];
+    call(Some(folder), None, &detached)?;
+    Ok(folder.join(below))
+}
+
 /// How to call git for one checkout.
 struct Git {
     /// Its working folder. `None` is this process's folder, to which the variables that name the repository are

@@ -13,9 +13,11 @@ mod package;
 mod pin;
 mod plan;
 mod policy;
+mod promote;
 mod push;
 mod run;
 mod tags;
+mod verify;
 mod why;
 
 use std::time::Duration;
@@ -73,9 +75,13 @@ fn in_project(cli: &Cli, ui: &Ui, command: &ProjectCommand) -> Result<u8, Error>
         | Verb::Diff(_)
         | Verb::Check(_) => (None, None),
         Verb::Pin(_) | Verb::Eject(_) => (None, Some(session.alone_briefly()?)),
-        Verb::Package(_) | Verb::Lock(_) | Verb::Build(_) | Verb::Push(_) => {
-            (Some(session.alone()?), None)
-        }
+        Verb::Push(push) if push.dry_run => (None, None),
+        Verb::Package(_)
+        | Verb::Lock(_)
+        | Verb::Build(_)
+        | Verb::Push(_)
+        | Verb::Promote(_)
+        | Verb::Verify(_) => (Some(session.alone()?), None),
     };
     let result = match command {
         Verb::Run(arguments) => return run::run(&session, ui, arguments),
@@ -89,6 +95,8 @@ fn in_project(cli: &Cli, ui: &Ui, command: &ProjectCommand) -> Result<u8, Error>
         Verb::Check(arguments) => check::run(&session, ui, arguments),
         Verb::Build(images) => build::run(&session, ui, images),
         Verb::Push(images) => push::run(&session, ui, images),
+        Verb::Promote(arguments) => promote::run(&session, ui, arguments),
+        Verb::Verify(arguments) => verify::run(&session, ui, arguments),
         Verb::Eject(arguments) => eject::run(&session, ui, arguments),
     };
     session.keep_stats();

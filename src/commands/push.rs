@@ -7,24 +7,52 @@ use crate::{
     cli::PushArguments,
     error::Error,
     operations::{
-        build, publish,
+        build::{self, Finished},
+        publish::{self, PushRequest},
         resolution::Strictness,
-        workspace::{Services, Session},
+        workspace::{LockPolicy, Services, Session},
     },
     ui::Ui,
 };
 
 pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &PushArguments) -> Result<(), Error> {
     let images = &arguments.images;
-    let registry = session.registry(images.registry.registry.as_deref())?;
     let targets = session.targets(&images.images)?;
-    let services =
-        Services::new(session, policy_of(images.locks)).building_wheels(&build::InContainers);
-    let strictness = Strictness::of(arguments.strict.asked(), Compared::Commit);
-    let finished = publish::push(session, &services, strictness, registry, &targets)?;
-    if finished.was_current {
-        ui.say("nothing to do: the registry has every image of this checkout, and the manifests are current");
+    let request = PushRequest {
+        registry: session.registry(images.registry.registry.as_deref())?,
+        targets: &targets,
+        strictness: Strictness::of(arguments.strict.asked(), Compared::Commit),
+        keeps_going: arguments.keep_going,
+    };
+    let policy = match policy_of(images.locks) {
+        LockPolicy::Update if arguments.dry_run => LockPolicy::ReadOnly,
+        policy => policy,
+    };
+    let services = Services::new(session, policy).building_wheels(&build::InContainers);
+    if arguments.dry_run {
+        let writes = publish::dry_run(session, &services, request)?;
+        if writes.is_empty() {
+            say_nothing_to_do(ui);
+        }
+        for write in &writes {
+            ui.data(write)?;
+        }
+        return Ok(());
     }
+    let finished = publish::push(session, &services, request)?;
+    if finished.was_current {
+        say_nothing_to_do(ui);
+    }
+    print_pushed(ui, &finished)?;
+    finished.failed.map_or(Ok(()), Err)
+}
+
+fn say_nothing_to_do(ui: &Ui) {
+    ui.say("nothing to do: the registry has every image of this checkout, and the manifests are current");
+}
+
+/// Prints the references of pushed images.
+pub(super) fn print_pushed(ui: &Ui, finished: &Finished) -> Result<(), Error> {
     for image in &finished.images {
         match &image.digest {
             Some(digest) => ui.data(format!("{}@{digest}", image.reference))?,

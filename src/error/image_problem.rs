@@ -11,6 +11,17 @@ pub enum ImageProblem {
     /// The registry has another image than the one that was sent.
     #[error("the registry has another image there than the one that was sent: {0}")]
     NotWhatWasSent(&'static str),
+    /// Somebody set the tag to another image while the others of the set were pushed.
+    #[error("the tag was set to {there} by somebody else after {pushed} was pushed")]
+    TagMoved {
+        /// The digest that was read back.
+        pushed: Digest,
+        /// The digest that the tag has now.
+        there: Digest,
+    },
+    /// The registry that an image is to be copied from does not have it.
+    #[error("the registry `{0}` does not have it, so that it cannot be copied from there")]
+    NotInRegistry(String),
     /// The lock has its image ID, and the daemon has another image of that name, or none.
     #[error("the lock wants the image ID {}, but {}", locked.short(12), in_daemon(there.as_ref()))]
     OtherInDaemon {
@@ -92,6 +103,10 @@ impl ImageProblem {
         let hint = match self {
             Self::NotKept | Self::NotWhatWasSent(_) => {
                 "run it again; if it stays so, the registry, or a proxy before it, is at fault"
+            }
+            Self::TagMoved { .. } => "run it again: it takes the image that has the tag",
+            Self::NotInRegistry(registry) => {
+                return format!("run `sparkpack push --registry {registry}` first");
             }
             Self::OtherInDaemon { .. } => {
                 return format!(
@@ -175,6 +190,20 @@ mod tests {
             ImageProblem::NotWhatWasSent("it has other layers"),
             "the registry has another image there than the one that was sent: it has other layers",
             "run it again; if it stays so, the registry, or a proxy before it, is at fault",
+        );
+        let (pushed, there) = (Digest::of(b"1"), Digest::of(b"2"));
+        check(
+            ImageProblem::TagMoved {
+                pushed: pushed.clone(),
+                there: there.clone(),
+            },
+            &format!("the tag was set to {there} by somebody else after {pushed} was pushed"),
+            "run it again: it takes the image that has the tag",
+        );
+        check(
+            ImageProblem::NotInRegistry("dev".to_owned()),
+            "the registry `dev` does not have it, so that it cannot be copied from there",
+            "run `sparkpack push --registry dev` first",
         );
         check(ImageProblem::NotLocked, "the lock does not have it", lock);
         check(ImageProblem::NoChecksum, "its checksum is not known", lock);

@@ -76,6 +76,19 @@ pub enum UsageError {
     /// There is no such registry, or none was named and several are configured.
     #[error(transparent)]
     UnknownRegistry(#[from] UnknownRegistry),
+    /// No commit has the tag that is to be verified.
+    #[error("`{image}` has the tag {here} in this checkout, and no commit is found that has {tag}")]
+    NoCheckout {
+        /// The image.
+        image: String,
+        /// The tag that was asked for.
+        tag: String,
+        /// The tag of this checkout.
+        here: String,
+    },
+    /// Images are to be copied into the registry that they come from.
+    #[error("the images of `{0}` are to be copied into `{0}`")]
+    SameRegistry(String),
     /// The locks have no entry with the name that is to be upgraded.
     #[error("`{name}` is nothing that the locks have")]
     NotLocked {
@@ -174,6 +187,17 @@ impl OnlineWork {
     }
 }
 
+const OTHER_FOLDER: &str = "go to a folder that is there, or name the project's by `-C FOLDER`";
+
+const OTHER_REGISTRY: &str =
+    "name the registry that has the images by `--registry`, and the other one by `--to`";
+
+fn how_to_verify(image: &str) -> String {
+    format!(
+        "commits are found by the manifests that name the tag: check out the commit that it is of, then type `sparkpack verify {image}`"
+    )
+}
+
 /// The verb that compares images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparing {
@@ -242,13 +266,13 @@ impl UsageError {
             Self::NotUnderstood { .. } | Self::UnfitProposal { .. } => Code::E014,
             Self::NoFacts { .. } => Code::E015,
             Self::UnknownImage { .. } => Code::E084,
-            Self::UnknownRegistry(_) => Code::E087,
+            Self::UnknownRegistry(_) | Self::SameRegistry(_) => Code::E087,
             Self::NotLocked { .. } => Code::E036,
             Self::NoReason => Code::E037,
             Self::Offline(_) => Code::E035,
             Self::NoExecutableBits(_) | Self::NotStrict(_) => Code::E097,
             Self::Uncommitted { .. } => Code::E098,
-            Self::NotAReference { .. } | Self::NotATag(_) => Code::E080,
+            Self::NotAReference { .. } | Self::NotATag(_) | Self::NoCheckout { .. } => Code::E080,
             Self::NotNamed { .. } => Code::E067,
             Self::UnknownRecord { lack, .. } => lack.code(),
             Self::SameVariable { .. } => Code::E079,
@@ -260,9 +284,7 @@ impl UsageError {
     pub fn hint(&self) -> String {
         match self {
             Self::NoProject { .. } | Self::NoFacts { .. } => self.code().cure().to_owned(),
-            Self::NoCurrentFolder(_) => {
-                "go to a folder that is there, or name the project's by `-C FOLDER`".to_owned()
-            }
+            Self::NoCurrentFolder(_) => OTHER_FOLDER.to_owned(),
             Self::AlreadyAdopted { folder, is_above } => how_to_adopt(folder, *is_above),
             Self::NotUnderstood { .. } => BY_HAND.to_owned(),
             Self::UnfitProposal { defect, .. } => {
@@ -272,6 +294,8 @@ impl UsageError {
             Self::UnknownImage { name, images } => did_you_mean(name, strs(images))
                 .unwrap_or_else(|| format!("the images are {}", images.join(", "))),
             Self::UnknownRegistry(_) => "choose one with `--registry NAME`".to_owned(),
+            Self::NoCheckout { image, .. } => how_to_verify(image),
+            Self::SameRegistry(_) => OTHER_REGISTRY.to_owned(),
             Self::NotLocked {
                 name,
                 images,

@@ -140,6 +140,8 @@ pub enum Note<'a> {
         there: usize,
         /// Of so many.
         of: usize,
+        /// Whether the manifests name those all the same.
+        are_named: bool,
     },
     /// A record that is too large for a label could not be pushed to the registry.
     WithoutRecord {
@@ -325,7 +327,7 @@ pub enum Outcome<'a> {
         /// The requirements, as messages name them.
         of: &'a str,
     },
-    /// An image was copied from a registry into a layout.
+    /// An image was copied from a registry into a layout, or into another registry.
     Copied(&'a Reference),
     /// An image from elsewhere was looked into.
     LookedInto {

@@ -285,7 +285,14 @@ impl Events for Recorder {
             Note::NothingToImport => "nothing to import".to_owned(),
             Note::NotImportable { image, failure } => format!("{image}: not {failure}"),
             Note::Skipped { stage } => format!("{stage}: skipped"),
-            Note::PartlyPushed { there, of } => format!("pushed {there} of {of}"),
+            Note::PartlyPushed {
+                there,
+                of,
+                are_named,
+            } => {
+                let named = if are_named { ", named" } else { "" };
+                format!("pushed {there} of {of}{named}")
+            }
             Note::WithoutRecord { reference, error } => {
                 format!("{reference}: without record: {}", error.headline())
             }

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod gzip;
 pub mod imports;
 pub mod layer;
+pub mod layer_difference;
 pub mod layering;
 pub mod modules;
 pub mod native;

@@ -71,9 +71,11 @@ fn words(note: &Note<'_>) -> String {
         Note::Skipped { stage } => {
             format!("{stage}: skipped, since an image that it stands on failed")
         }
-        Note::PartlyPushed { there, of } => format!(
-            "{there} of {of} images are in the registry, no manifest was changed; run it again, and it goes on from there"
-        ),
+        Note::PartlyPushed {
+            there,
+            of,
+            are_named,
+        } => partly_pushed((*there, *of), *are_named),
         Note::IntoDaemon { others: [], .. } => "images go into the Docker daemon".to_owned(),
         Note::IntoDaemon { platforms, others } => format!(
             "images go into the Docker daemon, for {}; `push` and `build --output oci:PATH` make those for {} too",
@@ -275,6 +277,17 @@ fn step_words(step: &Step<'_>) -> String {
         }
         Step::Push(reference) => format!("pushing {reference}"),
     }
+}
+
+fn partly_pushed((there, of): (usize, usize), are_named: bool) -> String {
+    let manifests = if are_named {
+        "the manifests name those"
+    } else {
+        "no manifest was changed"
+    };
+    format!(
+        "{there} of {of} images are in the registry, {manifests}; run it again, and it goes on from there"
+    )
 }
 
 fn outcome_words(outcome: &Outcome<'_>, took: &str) -> String {

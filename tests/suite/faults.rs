@@ -2,124 +2,14 @@
 //! arrives, and what is told of it is true.
 
 use std::sync::{
-    Mutex,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
 use crate::support::{
-    Asked, Fault, FaultProxy, HttpAnswer, PASSWORD, Registry, Root, Run, StandIn, TestProject,
-    USER, count, remove_images, rounds, sample,
+    Asked, Behind, Fault, FaultProxy, HttpAnswer, PASSWORD, Registry, Run, StandIn, UPSTREAM, USER,
+    count, remove_images, rounds, sample,
 };
-
-/// The image from elsewhere that jobs stand on; read from a mirror, which is the proxy.
-const UPSTREAM: &str = "apache/spark:3.5.8-python3";
-
-/// A project whose registry is behind a proxy of its own.
-struct Behind<'r> {
-    registry: &'r Registry,
-    proxy: FaultProxy,
-    project: TestProject,
-    /// What its images in the daemon stand on.
-    _root: Option<Root>,
-}
-
-impl<'r> Behind<'r> {
-    fn new(registry: &'r Registry, project: TestProject, root: Option<Root>) -> Self {
-        let proxy = FaultProxy::before(&registry.host());
-        project.sign_in(&proxy.host(), USER, PASSWORD);
-        let project = project.with_variable("SPARKPACK_TEST_PAUSE", "4");
-        Self {
-            registry,
-            proxy,
-            project,
-            _root: root,
-        }
-    }
-
-    /// One job on an image from elsewhere, for which no daemon is needed.
-    fn job(registry: &'r Registry) -> Self {
-        let project = TestProject::new(&[
-            ("src/main.py", "print('main')\n"),
-            ("src/jobs/__init__.py", ""),
-        ]);
-        let project = project.with_variable("DOCKER_HOST", "unix:///nowhere/docker.sock");
-        let made = Self::new(registry, project, None);
-        made.configure_job("first");
-        made.project.succeed(&["lock"]);
-        made
-    }
-
-    /// Writes its configuration, with a folder of the registry that nobody has used.
-    fn configure_job(&self, folder: &str) {
-        let host = self.proxy.host();
-        let text = format!(
-            "format = 1\nproject = \"faults\"\nregistries.main = \"{host}/{folder}\"\n\n\
-             [mirrors]\nregistries.\"upstream.example\" = \"{host}\"\n\n\
-             [chains.main]\nimage = \"upstream.example/{UPSTREAM}\"\n\n\
-             [images.job]\nsrc = \"src\"\nparent = \"py\"\n\n[manifests]\nmain = [\"*.yml\"]\n"
-        );
-        self.project.write("sparkpack.toml", &text);
-        let pod = format!(
-            "apiVersion: v1\nkind: Pod\nspec: {{containers: [{{image: {host}/{folder}/job:unbuilt}}]}}\n"
-        );
-        self.project.write("pod.yml", &pod);
-    }
-
-    /// Two images that the daemon builds, one on the other.
-    fn of_daemon(registry: &'r Registry, name: &str) -> Self {
-        let root = Root::new(name, name);
-        let project = TestProject::new(&[
-            (
-                "base/Dockerfile",
-                "ARG ROOT\nFROM ${ROOT}\nCOPY base/base.txt /opt/\n",
-            ),
-            ("base/base.txt", name),
-            ("ds/Dockerfile", "FROM base\nCOPY ds/ds.txt /opt/\n"),
-            ("ds/ds.txt", name),
-            ("pod.yml", ""),
-        ]);
-        let made = Self::new(registry, project, Some(root));
-        let text = format!(
-            "format = 1\nproject = \"faults\"\nregistries.main = \"{}/{name}\"\n\n\
-             [chains.main]\nspark = \"4.1.4\"\npython = \"3.11\"\nroot = \"sparkpack-test/{name}:root\"\n\n\
-             [images.base]\ndockerfile = \"base/Dockerfile\"\n\n\
-             [images.ds]\nparent = \"base\"\ndockerfile = \"ds/Dockerfile\"\n\n[manifests]\nmain = [\"*.yml\"]\n",
-            made.proxy.host()
-        );
-        made.project.write("sparkpack.toml", &text);
-        made.project.succeed(&["lock"]);
-        made
-    }
-
-    /// Pushes an image, and says what is wrong if it did not arrive, or something untrue was told. Returns its digest.
-    fn push(&self, image: &str) -> Result<String, String> {
-        let run = self.project.run(&["push", image]);
-        if run.code != 0 {
-            return Err(format!("exit {}: {}", run.code, run.stderr));
-        }
-        let line = run.stdout.lines().find(|line| {
-            let reference = line.split('@').next().unwrap_or_default();
-            reference.contains(&format!("/{image}:"))
-        });
-        let line = line.ok_or_else(|| format!("nothing is told of {image}: {}", run.stdout))?;
-        let (reference, digest) = line.split_once('@').ok_or(line)?;
-        let (repository, tag) = reference.rsplit_once(':').ok_or(line)?;
-        let repository = repository
-            .strip_prefix(&format!("{}/", self.proxy.host()))
-            .ok_or(line)?;
-        let there = self.registry.whole_image(repository, tag);
-        if there.as_deref() == Some(digest) {
-            return Ok(digest.to_owned());
-        }
-        Err(format!("{line} was told, and the tag has {there:?}"))
-    }
-}
-
-impl Drop for Behind<'_> {
-    fn drop(&mut self) {
-        remove_images(&format!("{}/", self.proxy.host()));
-    }
-}
 
 /// Faults, each at one of the requests.
 #[derive(Clone)]
@@ -521,6 +411,133 @@ fn what_a_daemon_has_pushed_must_be_what_the_registry_has() {
     );
     made.proxy.begin_anew();
     made.push("base").unwrap();
+}
+
+#[test]
+fn a_tag_that_is_moved_while_the_others_are_pushed_is_noticed() {
+    let registry = Arc::new(Registry::with_password(USER, PASSWORD));
+    let made = Behind::of_daemon(&registry, "fault-moved");
+    let reference = made.project.reference("base");
+    let tag = reference.rsplit_once(':').unwrap().1;
+    let path = format!("/v2/fault-moved/base/manifests/{tag}");
+    // While `ds` is pushed, somebody gives the tag of `base` to another image.
+    let (others, is_moved) = (Arc::clone(&registry), AtomicUsize::new(0));
+    let move_tag = move |asked: &Asked| {
+        let is_due = asked.path.contains("/ds/") && is_put_of_manifest(asked);
+        if is_due && is_moved.fetch_add(1, Ordering::SeqCst) == 0 {
+            let there = others.ask("GET", &path);
+            let mut other: serde_json::Value = serde_json::from_slice(&there.body).unwrap();
+            other["annotations"] = serde_json::json!({ "by": "somebody" });
+            others.put_manifest(&path, other.to_string().as_bytes());
+        }
+        false
+    };
+    made.proxy.harm_always(move_tag, Fault::status(500));
+    let before = made.project.read("pod.yml");
+    let run = made.project.run(&["push"]);
+    let told = error_of(&run);
+    assert!(
+        told.starts_with("exit 6: error[E606]") && told.contains("was set to sha256:"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(
+        (run.stdout.as_str(), made.project.read("pod.yml")),
+        ("", before)
+    );
+    // The next run takes what has the tag.
+    made.proxy.begin_anew();
+    made.push("base").unwrap();
+    made.push("ds").unwrap();
+}
+
+#[test]
+fn a_dry_run_names_every_request_that_writes_and_sends_none() {
+    let registry = Registry::with_password(USER, PASSWORD);
+    let made = Behind::of_daemon(&registry, "fault-dry");
+    let host = made.proxy.host();
+    let is_writing = |asked: &&Asked| !matches!(&*asked.method, "GET" | "HEAD");
+    made.proxy.begin_anew();
+    let before = made.project.files();
+    let told = made.project.succeed(&["push", "--dry-run"]);
+    assert_eq!(made.proxy.asked().iter().filter(is_writing).count(), 0);
+    assert_eq!(made.project.files(), before);
+
+    made.project.succeed(&["push"]);
+    // What is known only when an image is made stands in capitals, and an upload goes on where the registry says.
+    let mut wanted: Vec<String> = told.stdout.lines().map(str::to_owned).collect();
+    let written: Vec<Asked> = made.proxy.asked();
+    for asked in written.iter().filter(is_writing) {
+        let path = asked.path.split('?').next().unwrap();
+        let named = match path.split_once("/blobs/uploads/") {
+            Some((repository, _)) => format!("POST {host}{repository}/blobs/uploads/"),
+            None => format!("{} {host}{}", asked.method, of_any_image(path)),
+        };
+        assert!(
+            told.stdout.lines().any(|line| line == named),
+            "{named} is not among:\n{}",
+            told.stdout
+        );
+        wanted.retain(|line| *line != named);
+    }
+    wanted.retain(|line| !line.starts_with("write "));
+    assert_eq!(wanted, [""; 0], "nothing was named that is not done");
+
+    // What is there already is not named, and another image that is missing is.
+    assert_eq!(made.project.succeed(&["push", "--dry-run"]).stdout, "");
+    made.project.write("ds/ds.txt", "new\n");
+    let told = made.project.succeed(&["push", "--dry-run"]).stdout;
+    assert!(told.contains("/ds/") && !told.contains("/base/"), "{told}");
+}
+
+/// A path with `IMAGE_ID` and `DIGEST` in a tag where those of an image stand.
+fn of_any_image(path: &str) -> String {
+    let (before, tag) = path.rsplit_once('/').unwrap();
+    let tag = match *tag.split('-').collect::<Vec<_>>() {
+        [tag, _] => format!("{tag}-IMAGE_ID"),
+        [tag, _, round, alone] => format!("{tag}-DIGEST-{round}-{alone}"),
+        _ => tag.to_owned(),
+    };
+    format!("{before}/{tag}")
+}
+
+#[test]
+fn what_arrived_is_named_if_the_push_keeps_going() {
+    let registry = Registry::with_password(USER, PASSWORD);
+    let made = Behind::of_daemon(&registry, "fault-going");
+    let pod = |image: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nspec: {{containers: [{{image: {}/fault-going/{image}:unbuilt}}]}}\n",
+            made.proxy.host()
+        )
+    };
+    made.project.write("base.yml", &pod("base"));
+    made.project.write("ds.yml", &pod("ds"));
+    let is_of_ds = |asked: &Asked| asked.path.contains("/ds/") && is_put_of_manifest(asked);
+    made.proxy.harm_always(is_of_ds, Fault::status(503));
+    let run = made.project.run(&["push", "--keep-going"]);
+    assert!(
+        error_of(&run).starts_with("exit 5: error[E507]"),
+        "{}",
+        run.stderr
+    );
+    let partly = "1 of 2 images are in the registry, the manifests name those; run it again, and it goes on from there";
+    assert!(run.stderr.contains(partly), "{}", run.stderr);
+    let reference = made.project.reference("base");
+    assert!(
+        run.stdout.starts_with(&format!("{reference}@sha256:")),
+        "{}",
+        run.stdout
+    );
+    assert!(made.project.read("base.yml").contains(&reference));
+    assert_eq!(made.project.read("ds.yml"), pod("ds"));
+    made.proxy.begin_anew();
+    made.project.succeed(&["push"]);
+    assert!(
+        made.project
+            .read("ds.yml")
+            .contains(&made.project.reference("ds"))
+    );
 }
 
 #[test]

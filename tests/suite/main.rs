@@ -42,6 +42,7 @@
 //! - `ci_files`: linters find nothing in the CI files that `new` writes, and what is wrong if something is
 //! - `ci_steps`: the shell steps of those CI files check, test and push a clone
 //! - `folding`: names that some disks take for one are refused, and on such a disk a checkout has the tags that it has everywhere
+//! - `canaries`: secrets of a machine are never printed, kept, or sent to where they are not for
 //! - `bytecode`: bytecode of an image below never runs in the place of a source that was changed above
 //! - `hidden`: what looks like a credential stops whatever would make or send an image, and nothing else does
 //! - `secrets`: secrets and SSH agents of builds: told what is missing, never shown
@@ -59,6 +60,9 @@
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
 //! - `faults`: whatever single request fails in passing, a push arrives, and what is told of it is true
 //! - `races`: two first pushes of the same images at the same time agree on what they tell
+//! - `registry_kinds`: a push arrives at registries of every kind
+//! - `promoting`: a set is copied into another registry byte for byte, or nothing is written
+//! - `verifying`: an image is made again from the checkout of its tag, and what differs is named
 //! - `doctor`: what a machine has and lacks for a project, with what cures it, and nothing is changed
 //! - `documents`: `dist/images.json` is what its schema says
 //! - `manifests`: only the bytes of images change, in difficult and random files, according to other YAML parsers
@@ -76,7 +80,8 @@
 //! By verb: `init`: `init` · `package`: `packing`, `pythons`, `sources`, `requirements`, `bad_requirements`, `wheels`, `cases`,
 //! `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`, `portability`, `platforms` ·
 //! `why`, `diff`: `why`, `platforms` · `build`: `building`, `bytecode`, `added_files`, `same_as_built`, `ignoring`, `layouts`, `test_imports`,
-//! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless`, `faults`, `races` · `pin`:
+//! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless`, `faults`, `races`, `registry_kinds` ·
+//! `promote`: `promoting` · `verify`: `verifying` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`,
 //! `pins` · `run`: `running`, `real` · `new`: `creating`, `ci_files`, `ci_steps` · `doctor`: `doctor` · `eject`: `ejecting`,
 //! `same_as_built` · `completions`: `releasing` · all: `mistakes`, `naming`, `waiting`, `signalled`, `bare_machines`, `disks`.
@@ -92,7 +97,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::` `adapters::registry::client::tests::ahead::a_registry_`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
-//! fast leaves out `added_files::` `building::` `bytecode::a_changed_` `daemonless::` `elsewhere::` `faults::` `races::` `from_source::` `only_in_daemon::`
+//! fast leaves out `added_files::` `building::` `bytecode::a_changed_` `canaries::` `daemonless::` `elsewhere::` `faults::` `races::` `promoting::` `registry_kinds::` `verifying::` `from_source::` `only_in_daemon::`
 //! fast leaves out `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::`
 //! fast leaves out `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `ci_steps::` `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_`
@@ -125,6 +130,7 @@ mod bad_requirements;
 mod bare_machines;
 mod building;
 mod bytecode;
+mod canaries;
 mod cases;
 mod certificates;
 mod check_formats;
@@ -171,11 +177,13 @@ mod planning;
 mod platforms;
 mod portability;
 mod projects;
+mod promoting;
 mod proxies;
 mod pushing;
 mod pythons;
 mod races;
 mod real;
+mod registry_kinds;
 mod releasing;
 mod requirements;
 mod retagging;
@@ -187,6 +195,7 @@ mod sources;
 mod staleness;
 mod test_imports;
 mod untrue_images;
+mod verifying;
 mod waiting;
 mod wheels;
 mod why;

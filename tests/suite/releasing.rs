@@ -39,7 +39,7 @@ fn bash_completes_verbs_flags_and_values() {
     assert_eq!(completed(&["sparkpack", "do"]), ["doctor"]);
     let mut offered = completed(&["sparkpack", "p"]);
     offered.sort();
-    assert_eq!(offered, ["package", "pin", "plan", "push"]);
+    assert_eq!(offered, ["package", "pin", "plan", "promote", "push"]);
     assert_eq!(completed(&["sparkpack", "tags", "--fo"]), ["--format"]);
     let values = ["sparkpack", "tags", "--format", ""];
     assert_eq!(completed(&values), ["lines", "json", "env"]);

@@ -69,6 +69,8 @@ pub(crate) struct Finished {
     pub(crate) images: Vec<ImageResult>,
     /// Whether there was nothing to do: no image had to be built or pushed, and no manifest or pin had to be rewritten.
     pub(crate) was_current: bool,
+    /// What kept the other images from being there, if the run was to go on without them.
+    pub(crate) failed: Option<Error>,
 }
 
 /// Packs jobs, makes the images that are missing, and rewrites the manifests.
@@ -133,6 +135,7 @@ pub(crate) fn build(
     Ok(Finished {
         was_current: !changed && all_there,
         images,
+        failed: None,
     })
 }
 

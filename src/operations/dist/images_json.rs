@@ -53,6 +53,8 @@ pub(crate) enum Action {
     Reused,
     /// The registry had an image with the same inputs, whoever pushed it.
     Adopted,
+    /// It was copied out of another registry.
+    Copied,
     /// It was neither a target nor needed to build one.
     Skipped,
 }
@@ -288,6 +290,7 @@ mod tests {
             (Action::Built, "built"),
             (Action::Reused, "reused"),
             (Action::Adopted, "adopted"),
+            (Action::Copied, "copied"),
         ] {
             let document = write(&Project::small(), Some(action)).unwrap();
             let job = &document["images"][1];

@@ -3,37 +3,47 @@
 mod agreement;
 mod check;
 mod claim;
+mod conclude;
+mod confirm;
 mod look_up;
 mod pins;
 mod platforms;
 mod preview;
+mod promote;
 mod push;
+mod reproduce;
 mod verify;
+mod writes;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use check::{CheckRequest, Checked, check};
 pub(crate) use preview::{DaemonNeed, Preview, PushPreview, preview};
+pub(crate) use promote::promote;
+pub(crate) use reproduce::{ImageTag, Reproduced, reproduce};
+pub(crate) use writes::Write;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Instant,
 };
 
+use conclude::conclude;
+use confirm::confirm;
 use look_up::{lacking, look_up, refuse_conflicts};
-use pins::NewPins;
 use platforms::PushedStage;
 use push::Pusher;
+use writes::writes;
 
 use crate::{
     error::Error,
     operations::{
-        build::{Finished, Run, StageBuilder, rewrite_and_list, run_on_as_many},
-        dist::{self, Action, CommitLookup, ImageResult, JobImage, Packer},
+        build::{Finished, Run, StageBuilder, run_on_as_many},
+        dist::{CommitLookup, JobImage, Packer},
         events::Note,
-        manifests::{self, Digests, ExpectedReferences, Manifests, Scope},
-        provenance,
+        manifests::{self, Digests, Examined, ExpectedReferences, Manifests, Scope},
         resolution::{self, Strictness},
         workspace::{Services, Session, Turns},
     },
@@ -41,18 +51,57 @@ use crate::{
     project::{PinMode, Registry},
 };
 
+/// What is asked of a push.
+#[derive(Clone, Copy)]
+pub(crate) struct PushRequest<'a> {
+    pub(crate) registry: &'a Registry,
+    /// The images.
+    pub(crate) targets: &'a [String],
+    /// Whether inputs that no commit has are refused.
+    pub(crate) strictness: Strictness,
+    /// Whether manifests and pins name the images that arrived, also if others did not.
+    pub(crate) keeps_going: bool,
+}
+
 /// Builds the images that the registry lacks, pushes them parents first, and writes their references into the manifests
 /// and their digests into the pins.
 ///
 /// # Errors
-/// Whatever stopped the push. The manifests and the pins are rewritten only when all images are in the registry.
+/// Whatever stopped the push. The manifests and the pins are rewritten only when all images are in the registry, or those
+/// that arrived are to be named all the same.
 pub(crate) fn push(
     session: &Session<'_>,
     services: &Services<'_>,
-    strictness: Strictness,
-    registry: &Registry,
-    targets: &[String],
+    request: PushRequest<'_>,
 ) -> Result<Finished, Error> {
+    when_ready(session, services, request, |ready| ready.push(request))
+}
+
+/// What [`push`] would write, after all that it checks before.
+///
+/// # Errors
+/// Whatever would stop the push before anything is sent.
+pub(crate) fn dry_run(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    request: PushRequest<'_>,
+) -> Result<Vec<Write>, Error> {
+    when_ready(session, services, request, |ready| Ok(ready.writes()))
+}
+
+/// Checks everything that can be checked before anything is sent, then does `work`.
+fn when_ready<R>(
+    session: &Session<'_>,
+    services: &Services<'_>,
+    request: PushRequest<'_>,
+    work: impl FnOnce(ReadyPush<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let PushRequest {
+        registry,
+        targets,
+        strictness,
+        ..
+    } = request;
     // The manifests of other registries stay as they are: the images are not pushed to those registries.
     let scope = Scope {
         registry: Some(&registry.name),
@@ -96,67 +145,88 @@ pub(crate) fn push(
         there: &there,
         holders: Turns::default(),
     };
-    let to_send = lacking(&run, &names, &there);
-    // With pins, what the manifests will be is known only after the push.
-    if to_send.len() == 1 && session.project.pin == PinMode::Tag {
-        packer.will_replace(manifests::replacements(session, &examined));
-    }
-    pusher.refuse_impossible(&to_send)?;
-    let pushed = packer.writing_beside(|| push_all(&pusher, &names, all.len()))?;
-    let finished = conclude(&run, (&manifests, scope), commit, &pushed)?;
-    packer.remember();
-    Ok(finished)
-}
-
-/// Pushes the stages that a push has to look at. If not all arrive, it says how many of `all` images are there.
-fn push_all(
-    pusher: &Pusher<'_>,
-    names: &BTreeSet<String>,
-    all: usize,
-) -> Result<BTreeMap<String, PushedStage>, Error> {
-    let (events, plan) = (pusher.run.session.events, &pusher.run.prepared.plan);
-    let (pushed, failed) = run_on_as_many(events, plan, names, &|stage, below| {
-        pusher.push_stage(stage, pusher.there.get(&stage.name), below)
-    });
-    let Some(failed) = failed else {
-        return Ok(pushed);
-    };
-    let there = all - names.len() + pushed.len();
-    events.note(Note::PartlyPushed { there, of: all });
-    Err(failed)
-}
-
-/// Writes what follows from a push: manifests and pins, records, and the list of images.
-fn conclude(
-    run: &Run<'_>,
-    (manifests, scope): (&Manifests<'_>, Scope<'_>),
-    commit: CommitLookup,
-    pushed: &BTreeMap<String, PushedStage>,
-) -> Result<Finished, Error> {
-    let Run {
-        session,
-        prepared,
-        registry,
-        ..
-    } = *run;
-    let order = prepared.plan.order.iter();
-    let images: Vec<ImageResult> = order
-        .filter_map(|name| pushed.get(name)?.result(name))
-        .collect();
-    let pins = NewPins::of_push(session, prepared, registry, &images, manifests)?;
-    pins.tell(session);
-    let expected =
-        ExpectedReferences::of_plan(session, prepared, scope, Digests::Pinned(&pins.pins));
-    let all_there = images.iter().all(|image| image.action == Action::Adopted);
-    let list = || {
-        provenance::keep_records(session, prepared, scope.images)?;
-        dist::write_images_json(session, commit, prepared, registry, &images)
-    };
-    let pins = pins.file(session);
-    let rewrite = || manifests::rewrite(manifests, prepared, scope, &expected, pins);
-    let changed = rewrite_and_list(all_there, rewrite, list)?;
-    Ok(Finished {
-        was_current: !changed && all_there,
-        images,
+    pusher.refuse_impossible(&lacking(&run, &names, &there))?;
+    work(ReadyPush {
+        pusher: &pusher,
+        packer: &packer,
+        manifests: (&manifests, scope),
+        examined: &examined,
+        names,
+        all: all.len(),
+        commit,
     })
+}
+
+/// A push that may begin.
+struct ReadyPush<'a> {
+    pusher: &'a Pusher<'a>,
+    packer: &'a Packer<'a>,
+    manifests: (&'a Manifests<'a>, Scope<'a>),
+    examined: &'a [Arc<Examined>],
+    /// The images that it has to look at.
+    names: BTreeSet<String>,
+    /// How many images there are with those that the registry has and nothing more is asked of.
+    all: usize,
+    commit: CommitLookup,
+}
+
+impl ReadyPush<'_> {
+    fn push(self, request: PushRequest<'_>) -> Result<Finished, Error> {
+        let (run, packer) = (self.pusher.run, self.packer);
+        let to_send = lacking(run, &self.names, self.pusher.there);
+        // With pins, what the manifests will be is known only after the push. So it is if not all arrive.
+        let is_known = run.session.project.pin == PinMode::Tag && !request.keeps_going;
+        if to_send.len() == 1 && is_known {
+            packer.will_replace(manifests::replacements(run.session, self.examined));
+        }
+        let (pushed, failed) = packer.writing_beside(|| self.push_all(request.keeps_going))?;
+        let (manifests, scope) = self.manifests;
+        let arrived: Vec<String> = scope
+            .images
+            .iter()
+            .filter(|name| !self.names.contains(*name) || pushed.contains_key(*name))
+            .cloned()
+            .collect();
+        let scope = Scope {
+            images: &arrived,
+            ..scope
+        };
+        let mut finished = conclude(run, (manifests, scope), self.commit, &pushed)?;
+        finished.failed = failed;
+        packer.remember();
+        Ok(finished)
+    }
+
+    /// Pushes the stages that a push has to look at. If not all arrive, it says how many images are there; what failed is
+    /// returned beside them if the push keeps going.
+    fn push_all(
+        &self,
+        keeps_going: bool,
+    ) -> Result<(BTreeMap<String, PushedStage>, Option<Error>), Error> {
+        let pusher = self.pusher;
+        let (events, plan) = (pusher.run.session.events, &pusher.run.prepared.plan);
+        let (pushed, failed) = run_on_as_many(events, plan, &self.names, &|stage, below| {
+            pusher.push_stage(stage, pusher.there.get(&stage.name), below)
+        });
+        let confirmed = confirm(pusher.run, &pushed);
+        let Some(failed) = failed else {
+            return confirmed.map(|()| (pushed, None));
+        };
+        events.note(Note::PartlyPushed {
+            there: self.all - self.names.len() + pushed.len(),
+            of: self.all,
+            are_named: keeps_going,
+        });
+        if !keeps_going {
+            return Err(failed);
+        }
+        confirmed?;
+        Ok((pushed, Some(failed)))
+    }
+
+    fn writes(self) -> Vec<Write> {
+        let (run, there) = (self.pusher.run, self.pusher.there);
+        let files = manifests::replacements(run.session, self.examined);
+        writes(run, &self.names, there, files)
+    }
 }

@@ -13,6 +13,7 @@ use crate::{
         Descriptor, Digest, Family, ImageError, ImageIndex, ImageManifest, Platform, Reference,
     },
     operations::{
+        build::Run,
         dist::{Action, ImageResult, Size},
         events::{Note, Outcome, Step},
     },
@@ -22,9 +23,11 @@ use crate::{
 /// A stage in the registry after a push.
 #[derive(Clone)]
 pub(crate) struct PushedStage {
-    reference: Reference,
-    digest: Digest,
-    images: BTreeMap<Platform, PushedImage>,
+    pub(super) reference: Reference,
+    pub(super) digest: Digest,
+    pub(super) images: BTreeMap<Platform, PushedImage>,
+    /// Whether it was copied out of another registry.
+    pub(super) is_copied: bool,
 }
 
 impl PushedStage {
@@ -47,7 +50,11 @@ impl PushedStage {
                 unpacked,
                 compressed: Some(images.map(|image| image.image.info.size).sum()),
             },
-            action: made.first().map_or(Action::Adopted, |made| made.action),
+            action: match made.first() {
+                Some(made) => made.action,
+                None if self.is_copied => Action::Copied,
+                None => Action::Adopted,
+            },
         })
     }
 }
@@ -89,6 +96,7 @@ impl Pusher<'_> {
             reference: stage.reference(self.run.registry).clone(),
             digest,
             images,
+            is_copied: false,
         })
     }
 
@@ -110,7 +118,7 @@ impl Pusher<'_> {
         let there = look_up_one(self.run, stage)?;
         let (digest, is_ours) = match there.digest {
             Some(digest) => (digest, false),
-            None => self.set_index(stage, images)?,
+            None => set_index(self.run, stage, images)?,
         };
         progress.end(if is_ours {
             Outcome::Pushed {
@@ -122,25 +130,24 @@ impl Pusher<'_> {
         });
         Ok(digest)
     }
+}
 
-    /// Sets the tag to the index of these images. The digest is another one than theirs if somebody else was faster.
-    fn set_index(
-        &self,
-        stage: &Stage,
-        images: &BTreeMap<Platform, PushedImage>,
-    ) -> Result<(Digest, bool), Error> {
-        let reference = stage.reference(self.run.registry);
-        let not_valid = |error: ImageError| {
-            Error::unexpected(reference, ImageProblem::NoParent(error.to_string()))
-        };
-        let index = index_of(images).map_err(not_valid)?;
-        if self.run.services.registry()?.tag(&index, reference)? {
-            return Ok((index.digest, true));
-        }
-        let theirs = look_up_one(self.run, stage)?.digest;
-        let gone = || Error::unexpected(reference, ImageProblem::NotKept);
-        Ok((theirs.ok_or_else(gone)?, false))
+/// Sets the tag to the index of these images. The digest is another one than theirs if somebody else was faster.
+pub(super) fn set_index(
+    run: &Run<'_>,
+    stage: &Stage,
+    images: &BTreeMap<Platform, PushedImage>,
+) -> Result<(Digest, bool), Error> {
+    let reference = stage.reference(run.registry);
+    let not_valid =
+        |error: ImageError| Error::unexpected(reference, ImageProblem::NoParent(error.to_string()));
+    let index = index_of(images).map_err(not_valid)?;
+    if run.services.registry()?.tag(&index, reference)? {
+        return Ok((index.digest, true));
     }
+    let theirs = look_up_one(run, stage)?.digest;
+    let gone = || Error::unexpected(reference, ImageProblem::NotKept);
+    Ok((theirs.ok_or_else(gone)?, false))
 }
 
 /// The index over images, in the form of a registry's image.

@@ -46,7 +46,7 @@ const NEW_BLOBS: usize = 2;
 /// The image of one platform in the registry after a push.
 #[derive(Clone)]
 pub(crate) struct PushedImage {
-    reference: Reference,
+    pub(super) reference: Reference,
     pub(crate) image: RegistryImage,
     /// The daemon's image; `None` if the registry's image was adopted.
     pub(crate) made: Option<BuiltImage>,
@@ -260,8 +260,15 @@ impl Pusher<'_> {
         let mut progress = self.run.session.events.begin(&stage.title);
         progress.step(Step::Push(&made.reference));
         let own = staging_tag(&made.reference, &made.info.id);
-        self.send_as(made, &own, progress.as_mut())?;
-        let image = tags.read_back(&own)?;
+        let sent = self.send_as(made, &own, progress.as_mut());
+        let image = match sent {
+            Ok(()) => tags.read_back(&own)?,
+            // A registry that sets no tag twice refuses what has arrived before, if that answer was lost, or its run killed.
+            Err(error) => match tags.find(&own) {
+                Ok(Some(there)) => there,
+                _ => return Err(error),
+            },
+        };
         refuse_other(&own, made, &image)?;
         let staged = Some(&made.info.id);
         self.claim(stage, (image, made.clone()), staged, progress.as_mut())
@@ -365,7 +372,7 @@ impl Pusher<'_> {
     }
 
     /// The image that the files of a stage are put on.
-    fn parent(
+    pub(super) fn parent(
         &self,
         stage: &PlatformStage,
         below: &BTreeMap<String, PushedImage>,
@@ -574,13 +581,13 @@ fn settled(
 
 /// What a push has sent so far.
 #[derive(Default)]
-struct Sent {
+pub(super) struct Sent {
     /// The bytes of each blob.
     of_blobs: BTreeMap<Digest, u64>,
 }
 
 impl Sent {
-    fn tell(&mut self, event: &BlobProgress<'_>, progress: &mut dyn Progress) {
+    pub(super) fn tell(&mut self, event: &BlobProgress<'_>, progress: &mut dyn Progress) {
         if let BlobState::Sending(bytes) = event.state {
             self.of_blobs.insert(event.descriptor.digest.clone(), bytes);
             let sent = self.of_blobs.values().sum();

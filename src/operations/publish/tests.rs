@@ -9,7 +9,7 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use super::push;
+use super::{PushRequest, push};
 use crate::{
     adapters::{
         builder::BuildError,
@@ -39,6 +39,7 @@ const MANIFEST: &str = "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApp
 pub(super) struct Pushing {
     run: TestRun,
     pub(super) strictness: Strictness,
+    pub(super) keeps_going: bool,
     /// The stages of the plan, by their names.
     stages: BTreeMap<String, Stage>,
 }
@@ -76,6 +77,7 @@ impl Pushing {
         let mut pushing = Self {
             run: TestRun::with_root(project),
             strictness: Strictness::OFF,
+            keeps_going: false,
             stages: BTreeMap::new(),
         };
         pushing.plan();
@@ -92,7 +94,13 @@ impl Pushing {
         let targets: Vec<String> = targets.iter().map(|&name| name.to_owned()).collect();
         self.run(|session, services| {
             let registry = session.registry(None).unwrap();
-            push(session, services, self.strictness, registry, &targets)
+            let request = PushRequest {
+                registry,
+                targets: &targets,
+                strictness: self.strictness,
+                keeps_going: self.keeps_going,
+            };
+            push(session, services, request)
         })
     }
 

@@ -5,11 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
+use super::confirm::digest_of;
 use crate::{
-    adapters::{
-        destination::DestinationError,
-        registry::{Presence, RegistryError},
-    },
+    adapters::{destination::DestinationError, registry::RegistryError},
     code::Code,
     error::Error,
     image::{Digest, Platform, Reference},
@@ -179,17 +177,7 @@ impl Verifier<'_> {
             Entry::Occupied(known) => return Ok(known.get().clone()),
             Entry::Vacant(entry) => entry,
         };
-        let registry = self.services.registry()?;
-        let digest = match registry.presence(reference) {
-            Ok(Presence::Absent) => None,
-            Ok(Presence::There(Some(digest))) => Some(digest),
-            // Some registries send no digest in the answer to HEAD, others refuse HEAD.
-            Ok(Presence::There(None))
-            | Err(RegistryError::Denied { .. } | RegistryError::Refused { .. }) => {
-                registry.digest(reference)?
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let digest = digest_of(self.services.registry()?, reference)?;
         Ok(entry.insert(digest).clone())
     }
 }

@@ -105,6 +105,12 @@ impl<'a> Session<'a> {
         Self::of_project(project, cache, locks, self.events)
     }
 
+    /// A session on the same project with another cache.
+    pub(crate) fn in_cache(&self, cache: Cache) -> Result<Self, Error> {
+        let (project, locks) = (self.project.clone(), self.locks.clone());
+        Self::of_project(project, cache, locks, self.events)
+    }
+
     /// The files that no source has, if a source is a file or a folder of this machine.
     pub(crate) fn project_files(&self) -> Option<&Arc<ProjectFiles>> {
         let mut sources = self.project.sources.values();

@@ -47,7 +47,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
@@ -509,7 +509,12 @@ fn read_chunks(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Vec<u
 }
 
 /// Asks a registry itself.
-pub(super) fn ask(host: &str, method: &str, path: &str, headers: &[(&str, String)]) -> HttpAnswer {
+pub(super) fn ask(
+    host: &str,
+    (method, path): (&str, &str),
+    headers: &[(&str, String)],
+    body: &[u8],
+) -> HttpAnswer {
     let headers = headers.iter();
     let head = Head {
         method: method.to_owned(),
@@ -518,7 +523,7 @@ pub(super) fn ask(host: &str, method: &str, path: &str, headers: &[(&str, String
             .map(|(name, value)| ((*name).to_owned(), value.clone()))
             .collect(),
     };
-    forward(host, &head, &[], 0).unwrap()
+    forward(host, &head, body, body.len()).unwrap()
 }
 
 /// Hands the registry the beginning of a body.

@@ -1,6 +1,7 @@
 //! Helpers for the tests: a project in a folder of its own, runs of the real binary, a real registry, images in the
 //! daemon.
 
+mod behind;
 mod beside;
 mod chain;
 pub(crate) mod classes;
@@ -28,6 +29,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+pub(crate) use behind::{Behind, UPSTREAM};
 pub(crate) use beside::Beside;
 pub(crate) use chain::{Chain, PASSWORD, USER};
 pub(crate) use counts::{count, rounds, sample};
@@ -40,7 +42,7 @@ pub(crate) use fault_proxy::{Asked, Fault, FaultProxy, HttpAnswer};
 pub(crate) use index::Index;
 pub(crate) use offline::{OLD, Offline, SPARK, tree};
 pub(crate) use pytest::Pytest;
-pub(crate) use registry::Registry;
+pub(crate) use registry::{Registry, sha256};
 pub(crate) use schema::{Schema, spoiled};
 pub(crate) use stand_in::StandIn;
 use tempfile::TempDir;

@@ -18,7 +18,7 @@ use super::{HttpAnswer, PASSWORD, USER, fault_proxy, program};
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, \
     application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json";
 
-pub(super) fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Digest::of(bytes).to_string()
 }
 
@@ -39,6 +39,11 @@ impl Registry {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The folder with all its content.
+    pub(crate) fn storage(&self) -> PathBuf {
+        self.folder.path().join("storage")
+    }
+
     /// The file with which another one serves the same content at the same port, where that is free.
     pub(crate) fn configuration(&self) -> PathBuf {
         self.folder.path().join("registry.yml")
@@ -54,13 +59,44 @@ impl Registry {
 
     /// Its answer to a request that is signed in.
     pub(crate) fn ask(&self, method: &str, path: &str) -> HttpAnswer {
+        let accepted = ("accept", MANIFESTS.to_owned());
+        self.send((method, path), accepted, &[])
+    }
+
+    /// Sets a tag to a manifest.
+    pub(crate) fn put_manifest(&self, path: &str, manifest: &[u8]) {
+        let parsed: serde_json::Value = serde_json::from_slice(manifest).unwrap();
+        let media_type = parsed["mediaType"].as_str().unwrap().to_owned();
+        let answer = self.send(("PUT", path), ("content-type", media_type), manifest);
+        let shown = String::from_utf8_lossy(&answer.body);
+        assert_eq!(answer.status, 201, "{shown}");
+    }
+
+    /// Stores a blob in a repository.
+    pub(crate) fn put_blob(&self, repository: &str, bytes: &[u8]) {
+        let nothing = ("accept", "*/*".to_owned());
+        let path = format!("/v2/{repository}/blobs/uploads/");
+        let begun = self.send(("POST", &path), nothing.clone(), &[]);
+        let location = begun.headers.iter().find(|(name, _)| name == "location");
+        let (_, rest) = location.unwrap().1.split_once("/v2/").unwrap();
+        let path = format!("/v2/{rest}&digest={}", sha256(bytes));
+        let answer = self.send(("PUT", &path), nothing, bytes);
+        assert_eq!(answer.status, 201);
+    }
+
+    fn send(
+        &self,
+        request: (&str, &str),
+        header: (&'static str, String),
+        body: &[u8],
+    ) -> HttpAnswer {
         let sign_in = STANDARD.encode(format!("{USER}:{PASSWORD}"));
         let headers = [
             ("authorization", format!("Basic {sign_in}")),
             ("host", self.host()),
-            ("accept", MANIFESTS.to_owned()),
+            header,
         ];
-        fault_proxy::ask(&self.host(), method, path, &headers)
+        fault_proxy::ask(&self.host(), request, &headers, body)
     }
 
     /// The digest of a reference whose image is whole: its config and each of its layers are there, with the bytes that its
