@@ -6,7 +6,11 @@ use std::{
     time::SystemTime,
 };
 
-use rustix::fs::Access;
+use rustix::{
+    fs::Access,
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
 
 /// Where the kernel tells which programs of other machines it can start.
 const EMULATORS: &str = "/proc/sys/fs/binfmt_misc";
@@ -117,9 +121,19 @@ pub fn has_ended(run: &str) -> bool {
         return false;
     };
     match (pid.parse(), began.parse::<u64>()) {
-        (Ok(pid), Ok(began)) => process(pid).is_none_or(|process| process.began != began),
+        (Ok(pid), Ok(began)) => match process(pid) {
+            Some(process) => process.began != began,
+            // A /proc may hide the processes of other users.
+            None => !is_there(pid),
+        },
         _ => false,
     }
+}
+
+/// Whether there is a process with this number, whoever may see it.
+fn is_there(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
 /// What tells the numbers of processes here from those of other machines and containers.
@@ -230,6 +244,8 @@ mod tests {
         let own = process(std::process::id()).unwrap();
         assert!(own.began > 0 && !own.is_stopped);
         assert_eq!(process(u32::MAX), None);
+        assert!(is_there(std::process::id()) && is_there(1));
+        assert!(!is_there(u32::MAX) && !is_there(i32::MAX.cast_unsigned()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, process::Command};
 
-use crate::support::{TestProject, run, small, started_by};
+use crate::support::{TestProject, count, run, small, started_by};
 
 const ROOT: &str = "registry.example/root:1";
 
@@ -44,7 +44,7 @@ fn a_disk_without_room_is_told_once_and_nothing_old_is_lost() {
         assert!(std::env::var_os("CI").is_none(), "only root can mount");
         return;
     }
-    for (name, script, folder, verb) in [
+    let cases = [
         ("a full cache", FULL, "../cache", "package"),
         (
             "a cache without room for a file",
@@ -74,7 +74,8 @@ fn a_disk_without_room_is_told_once_and_nothing_old_is_lost() {
         ),
         ("a project that is read-only", READ_ONLY, ".", "pin"),
         ("files that may not grow", LIMITED, "dist", "package"),
-    ] {
+    ];
+    for (name, script, folder, verb) in cases {
         let project = project();
         let before = project.files();
         let failed = on_disk(&project, script, folder, verb);
@@ -97,6 +98,8 @@ fn a_disk_without_room_is_told_once_and_nothing_old_is_lost() {
         });
         assert_eq!(left.count(), 0, "{name}");
     }
+    let what = "disks that are full, read-only or limited";
+    count("P10", what, cases.len(), &[]);
 }
 
 /// What they keep only saves time.

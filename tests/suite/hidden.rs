@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, process::Command};
 use sparkpack::project::secrets::SecretRule;
 
 use crate::support::{
-    Index, Run, SETTLED, TestProject,
+    Index, Run, SETTLED, TestProject, count,
     credentials::{
         ALL, HEX, LETTERS, aws_id, aws_key, base64, drawn, jwt, pem, storage_key, token,
     },
@@ -628,6 +628,7 @@ fn what_looks_like_a_credential_is_told_with_its_rule_and_line() {
         assert_eq!(found.get(path), Some(wanted), "{path}");
     }
     assert_eq!(found, wanted);
+    count("P32", "credentials that are found", all.len(), &[]);
 }
 
 /// What only looks like a credential at first sight.
@@ -876,6 +877,8 @@ fn what_only_looks_like_one_stops_nothing() {
     let run = project.run(&["plan"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(!run.stderr.contains("E114"), "{}", run.stderr);
+    let what = "what only looks like a credential";
+    count("P32", what, all.len(), &[]);
 }
 
 /// The lines of the errors about credentials.

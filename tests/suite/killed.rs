@@ -21,7 +21,7 @@ use std::{
 
 use walkdir::WalkDir;
 
-use crate::support::{Index, Run, SETTLED, TestProject, program, run, small, started_by};
+use crate::support::{Index, Run, SETTLED, TestProject, count, program, run, small, started_by};
 
 const ROOT: &str = "registry.example/root:1";
 
@@ -306,6 +306,7 @@ fn a_kill_at_any_call_leaves_all_manifests_old_or_all_new() {
         }
         undisturbed.finish(project, call);
     });
+    count("P8", "kills of pin at a call", calls.len(), &[]);
     let new = new.into_inner();
     assert!(
         (8..calls.len() - 30).contains(&new),
@@ -344,6 +345,8 @@ fn a_kill_while_recovering_is_recovered_from() {
         assert_eq!(is_new, first.text.contains("2.yml"), "{first:?} {second:?}");
         undisturbed.finish(project, second);
     });
+    let what = "kills while recovering, at a call";
+    count("P8", what, cases.len(), &[]);
 }
 
 #[test]
@@ -409,6 +412,8 @@ fn a_disk_that_fails_at_any_call_is_told_and_loses_nothing() {
         }
         undisturbed.finish(project, case);
     });
+    let what = "calls of pin that fail by the disk";
+    count("P10", what, cases.len(), &[]);
     let told = told.into_inner();
     assert!(told > 90, "only {told} of {} were told", cases.len());
 }

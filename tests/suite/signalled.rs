@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{
-    Beside, Chain, TestProject, docker, heedful, program, rounds, run, small, started_by,
+    Beside, Chain, TestProject, count, docker, heedful, program, rounds, run, small, started_by,
 };
 
 /// Much longer than any run takes to end, and much shorter than the step.
@@ -108,7 +108,8 @@ fn at_any_moment_nothing_is_left_that_the_next_run_does_not_need() {
     let chain = Chain::with_registry("signalled-moments").with_job_of_files();
     let project = &chain.project;
     project.succeed(&["lock"]);
-    for verb in ["build", "push"] {
+    let mut kills = [0, 0];
+    for verb in ["package", "build", "push"] {
         let begin = Instant::now();
         project.succeed(&[verb]);
         let whole = begin.elapsed();
@@ -116,6 +117,7 @@ fn at_any_moment_nothing_is_left_that_the_next_run_does_not_need() {
         for moment in 0..moments {
             // Each has something to do, and the base is there.
             project.write("docker/ds/ds.txt", &format!("{verb} {moment}\n"));
+            project.write("src/jobs/new.py", &format!("# {verb} {moment}\n"));
             let (name, code) = MOMENTS[moment as usize % 4];
             let mut command = heedful(&project.command(&[verb]));
             command.env("TMPDIR", temporary(project));
@@ -134,10 +136,12 @@ fn at_any_moment_nothing_is_left_that_the_next_run_does_not_need() {
                 status == Some(code) || status == Some(0),
                 "{what}: {status:?}"
             );
-            if name == "KILL" {
+            let is_kill = name == "KILL";
+            if is_kill {
                 // What it leaves is taken by the next run.
                 project.succeed(&[verb]);
             }
+            kills[usize::from(is_kill)] += 1;
             assert_nothing_left(project, &what);
             assert_no_container(&chain, &what);
             let staged = tags_of(&chain, "-");
@@ -146,6 +150,10 @@ fn at_any_moment_nothing_is_left_that_the_next_run_does_not_need() {
         project.succeed(&[verb]);
         assert_nothing_left(project, verb);
     }
+    let [ended, killed] = kills;
+    let moments = "moments of package, build and push";
+    count("P8", &format!("kills at {moments}"), killed, &[]);
+    count("P12", &format!("signals at {moments}"), ended, &[]);
 }
 
 /// The tags of the chain's images in the daemon.

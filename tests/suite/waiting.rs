@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, time::Instant};
 
-use crate::support::{Beside, Chain, Index, SETTLED, TestProject, run, small};
+use crate::support::{Beside, Chain, Index, SETTLED, TestProject, count, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 /// The step that takes long.
@@ -204,4 +204,5 @@ fn runs_at_once_leave_what_one_leaves() {
         }
         assert_eq!(project.files(), wanted, "round {round}");
     }
+    count("P11", "rounds of eight runs at once", rounds, &[]);
 }
