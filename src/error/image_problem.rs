@@ -22,6 +22,16 @@ pub enum ImageProblem {
     /// The registry that an image is to be copied from does not have it.
     #[error("the registry `{0}` does not have it, so that it cannot be copied from there")]
     NotInRegistry(String),
+    /// It is to be copied into a registry that has another image of its parent.
+    #[error(
+        "it stands on another image of `{parent}` than the one that the registry `{registry}` has"
+    )]
+    OtherParent {
+        /// The name of the parent.
+        parent: String,
+        /// The name of the registry.
+        registry: String,
+    },
     /// The lock has its image ID, and the daemon has another image of that name, or none.
     #[error("the lock wants the image ID {}, but {}", locked.short(12), in_daemon(there.as_ref()))]
     OtherInDaemon {
@@ -105,6 +115,11 @@ impl ImageProblem {
                 "run it again; if it stays so, the registry, or a proxy before it, is at fault"
             }
             Self::TagMoved { .. } => "run it again: it takes the image that has the tag",
+            Self::OtherParent { registry, .. } => {
+                return format!(
+                    "run `sparkpack push --registry {registry}`, which makes it on the one that is there"
+                );
+            }
             Self::NotInRegistry(registry) => {
                 return format!("run `sparkpack push --registry {registry}` first");
             }
@@ -199,6 +214,14 @@ mod tests {
             },
             &format!("the tag was set to {there} by somebody else after {pushed} was pushed"),
             "run it again: it takes the image that has the tag",
+        );
+        check(
+            ImageProblem::OtherParent {
+                parent: "py".to_owned(),
+                registry: "prod".to_owned(),
+            },
+            "it stands on another image of `py` than the one that the registry `prod` has",
+            "run `sparkpack push --registry prod`, which makes it on the one that is there",
         );
         check(
             ImageProblem::NotInRegistry("dev".to_owned()),

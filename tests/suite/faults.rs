@@ -452,6 +452,71 @@ fn a_tag_that_is_moved_while_the_others_are_pushed_is_noticed() {
 }
 
 #[test]
+fn a_registry_is_asked_itself_whatever_mirror_it_has() {
+    let registry = Registry::with_password(USER, PASSWORD);
+    StandIn::new().push(&format!("{}/{UPSTREAM}", registry.host()));
+    let made = Behind::job(&registry);
+    let mirror = FaultProxy::before(&registry.host());
+    let (host, other) = (made.proxy.host(), mirror.host());
+    let line = format!("[mirrors]\nregistries.\"{host}\" = \"{other}\"\n");
+    made.project.edit("sparkpack.toml", "[mirrors]\n", &line);
+    made.push("job").unwrap();
+    made.push("job").unwrap();
+    made.project.succeed(&["check", "--remote"]);
+    assert_eq!(mirror.asked().len(), 0, "{:?}", mirror.asked());
+}
+
+#[test]
+fn what_a_cache_keeps_of_a_head_is_not_taken_for_what_is_there() {
+    let registry = Registry::with_password(USER, PASSWORD);
+    StandIn::new().push(&format!("{}/{UPSTREAM}", registry.host()));
+    let made = Behind::job(&registry);
+    let digest = made.push("job").unwrap();
+    let gone = registry.ask("DELETE", &format!("/v2/first/job/manifests/{digest}"));
+    assert_eq!(gone.status, 202);
+    let mut kept = HttpAnswer::status(200);
+    kept.set("docker-content-digest", &digest);
+    kept.set("content-type", "application/vnd.oci.image.manifest.v1+json");
+    let is_head = |asked: &Asked| asked.method == "HEAD" && is_of_job(asked, "/manifests/");
+    made.proxy.harm_always(is_head, Fault::Answer(kept));
+    // Uploads that take longer than the first look at the tag is believed.
+    let slow = Fault::Call(Arc::new(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(1300));
+    }));
+    made.proxy.harm_always(
+        |asked| asked.method == "POST" && is_of_job(asked, "/uploads/"),
+        slow,
+    );
+    assert_eq!(made.push("job").unwrap(), digest);
+}
+
+#[test]
+fn an_index_that_a_tool_put_over_an_image_is_no_other_image() {
+    let registry = Registry::with_password(USER, PASSWORD);
+    StandIn::new().push(&format!("{}/{UPSTREAM}", registry.host()));
+    let made = Behind::job(&registry);
+    let digest = made.push("job").unwrap();
+    let reference = made.project.reference("job");
+    let tag = reference.rsplit_once(':').unwrap().1;
+    let path = format!("/v2/first/job/manifests/{tag}");
+    let size = registry.ask("GET", &path).body.len();
+    let index = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": digest, "size": size,
+            "platform": { "os": "linux", "architecture": "amd64" },
+        }],
+    });
+    registry.put_manifest(&path, index.to_string().as_bytes());
+    for _ in 0..2 {
+        let run = made.project.succeed(&["push", "job"]);
+        assert_eq!(run.stdout, format!("{reference}@{digest}\n"));
+    }
+}
+
+#[test]
 fn a_dry_run_names_every_request_that_writes_and_sends_none() {
     let registry = Registry::with_password(USER, PASSWORD);
     let made = Behind::of_daemon(&registry, "fault-dry");

@@ -538,6 +538,12 @@ fn files() -> Vec<Hidden> {
             3,
         ),
         (
+            "urls/encoded_db.py",
+            text("\n\nURL = 'postgresql+psycopg2://app:p%40ss-W0rd9xQ@db.acme.io:5432/orders'\n"),
+            "url-password",
+            3,
+        ),
+        (
             "urls/redis.txt",
             text("redis://:s3cr3tPa55@cache.acme.io\n"),
             "url-password",
@@ -1159,6 +1165,12 @@ fn archives_and_local_sources_are_looked_into() {
     header.set_cksum();
     tar.append_data(&mut header, "lib-1.0/lib.py", content.as_bytes())
         .unwrap();
+    let inner = zipped(&[("key.pem", pem("", "\n").as_bytes())]);
+    let mut header = tar::Header::new_gnu();
+    header.set_size(inner.len() as u64);
+    header.set_cksum();
+    tar.append_data(&mut header, "lib-1.0/More.JAR", &*inner)
+        .unwrap();
     put(
         &project,
         "lib-1.0.tar.gz",
@@ -1191,6 +1203,7 @@ fn archives_and_local_sources_are_looked_into() {
     assert_eq!(
         places,
         [
+            "docker/side/all/lib-1.0.tar.gz/lib-1.0/More.JAR/key.pem:2:1",
             "docker/side/all/lib-1.0.tar.gz/lib-1.0/lib.py:1:7",
             "docker/side/all/own-1.0-py3-none-any.whl/own/config.py:2:7",
             "docker/side/all/own-1.0-py3-none-any.whl/own/more.zip/inner/key.pem:2:1",
@@ -1204,6 +1217,7 @@ fn archives_and_local_sources_are_looked_into() {
         &[
             ("docker/side/all/*.whl", "aws-access-key"),
             ("**/more.zip/**", "private-key"),
+            ("**/More.JAR/**", "private-key"),
             ("docker/**/lib.py", "aws-access-key"),
             ("shared", "aws-access-key"),
         ],

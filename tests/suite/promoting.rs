@@ -195,6 +195,34 @@ fn what_cannot_be_copied_whole_is_not_begun() {
     assert_eq!(made.digests(others, name)[0], None);
 }
 
+/// A set of which a parent is there as another image would be none.
+#[test]
+fn images_are_not_put_beside_another_image_of_their_parent() {
+    let name = "promote-other";
+    let made = Promoting::new(name);
+    made.project.succeed(&["push", "--registry", "dev"]);
+    remove_images(&format!("{}/", made.dev.host()));
+    // Another builder makes other bytes.
+    let mut push = made
+        .project
+        .command(&["push", "--registry", "prod", "base"]);
+    let pushed = crate::support::run(push.env("DOCKER_BUILDKIT", "0"));
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    remove_images(&format!("{}/", made.proxy.host()));
+    assert_ne!(
+        made.digests(&made.dev, name)[0],
+        made.digests(&made.prod, name)[0]
+    );
+    let before = made.project.read("prod.yml");
+    made.proxy.begin_anew();
+    let run = made.without_daemon(&["promote", "--registry", "dev", "--to", "prod"]);
+    assert_eq!((run.code, &*run.stdout), (6, ""), "{}", run.stderr);
+    let told = "it stands on another image of `base` than the one that the registry `prod` has";
+    assert!(run.stderr.contains(told), "{}", run.stderr);
+    assert_eq!(made.writing_requests(), [""; 0]);
+    assert_eq!(made.project.read("prod.yml"), before);
+}
+
 #[test]
 fn a_set_is_copied_whatever_requests_fail() {
     let name = "promote-faults";

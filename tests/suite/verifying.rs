@@ -150,6 +150,14 @@ fn the_first_difference_is_named() {
     assert_eq!(difference, "`opt/job/main.py` differs from byte 8 on");
 
     made.put(tag, &bytes);
+    // A layer that the registry has lost.
+    let digest = whole["layers"].as_array().unwrap().last().unwrap()["digest"].clone();
+    let path = format!("/v2/verify/job/blobs/{}", digest.as_str().unwrap());
+    let lost = made.registry.ask("GET", &path).body;
+    assert_eq!(made.registry.ask("DELETE", &path).status, 202);
+    let run = made.project.run(&["verify", "job"]);
+    assert_eq!((run.code, &*run.stdout), (5, ""), "{}", run.stderr);
+    made.registry.put_blob("verify/job", &lost);
     made.project.succeed(&["verify", "job"]);
 }
 

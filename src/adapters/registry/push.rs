@@ -142,16 +142,17 @@ impl RegistrySession {
             (asked, request)
         } else {
             let (there, request) = self.begin_push(request).await?;
-            if let Some(there) = there {
+            if let Some(there) = self.read(&request, there, manifest).await? {
                 return Ok(there);
             }
             (Instant::now(), request)
         };
         self.upload_all((&request, known), blobs, progress).await?;
-        if asked.elapsed() > FRESH
-            && let Some(there) = self.present(&request).await?
-        {
-            return Ok(there);
+        if asked.elapsed() > FRESH {
+            let there = self.present(&request).await?;
+            if let Some(there) = self.read(&request, there, manifest).await? {
+                return Ok(there);
+            }
         }
         match self.tag(&request, manifest).await {
             Err(RegistryError::LostBlobs { .. }) => {}
@@ -166,6 +167,21 @@ impl RegistrySession {
         self.upload_all((&request, &anew), &asked_for, progress)
             .await?;
         self.tag(&request, manifest).await
+    }
+
+    /// What is under a tag of which HEAD said this: if it is said to be the image itself, what a GET gives, since a cache on
+    /// the way may have kept the answer to HEAD longer than the registry its tag. What others have set is read later.
+    async fn read(
+        &self,
+        request: &Request<'_>,
+        said: Option<Digest>,
+        own: &Served,
+    ) -> Result<Option<Digest>, RegistryError> {
+        if said.as_ref() != Some(&own.digest) {
+            return Ok(said);
+        }
+        let served = self.manifest(request, None).await?;
+        Ok(served.map(|served| served.digest))
     }
 
     /// Uploads the blobs that the repository lacks, several at once.

@@ -72,6 +72,11 @@ impl StageTags<'_> {
             Some(id) => self.agree(image, Mark::staged(id.short(STAGING_DIGITS)))?,
             None => image.clone(),
         };
+        if staged.is_some()
+            && let Some(theirs) = self.find(self.reference)?
+        {
+            return Ok(claimed(image, theirs));
+        }
         let is_set = self.registry.tag(&agreed, self.reference)?;
         let there = if is_set {
             agreed
@@ -84,11 +89,14 @@ impl StageTags<'_> {
     /// The image on which all pushes of the stage agree.
     fn agree(&self, image: &RegistryImage, staged: Mark) -> Result<RegistryImage, Error> {
         let mut image = image.clone();
+        // A list may be older than the marks that this push has put.
+        let mut own = vec![staged.clone()];
         let mut agreement = Agreement::new(staged, image.digest.short(STAGING_DIGITS));
         loop {
-            let Some(marks) = self.marks()? else {
+            let Some(mut marks) = self.marks()? else {
                 return Ok(image);
             };
+            marks.extend(own.iter().cloned());
             let mark = match agreement.next(&marks) {
                 Next::Agreed => return Ok(image),
                 Next::Put(mark) => mark,
@@ -99,6 +107,7 @@ impl StageTags<'_> {
             };
             // Another push may put the same mark, and then on the same image.
             self.registry.tag(&image, &self.with(&mark))?;
+            own.push(mark);
         }
     }
 

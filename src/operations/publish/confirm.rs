@@ -21,16 +21,18 @@ use crate::{
 /// # Errors
 /// All such tags together, or a registry that does not answer.
 pub(super) fn confirm(run: &Run<'_>, pushed: &BTreeMap<String, PushedStage>) -> Result<(), Error> {
-    // The tag of a lone image was read back just now.
-    if pushed.len() < 2 || run.registry.layout.is_some() {
+    let stages: Vec<&PushedStage> = pushed.values().collect();
+    // The tag of a lone image that was pushed was read back just now.
+    let is_known = matches!(&*stages, [] | [_]) && stages.iter().all(|stage| stage.is_made());
+    if is_known || run.registry.layout.is_some() {
         return Ok(());
     }
     let registry = run.services.registry()?;
-    let stages: Vec<&PushedStage> = pushed.values().collect();
     let confirmed = side_by_side(&stages, &|stage: &&PushedStage| {
         let (reference, digest) = (&stage.reference, &stage.digest);
         match digest_of(registry, reference)? {
             Some(there) if there == *digest => Ok(()),
+            Some(_) if is_among(registry, stage)? => Ok(()),
             Some(there) => {
                 let pushed = digest.clone();
                 let problem = ImageProblem::TagMoved { pushed, there };
@@ -40,6 +42,16 @@ pub(super) fn confirm(run: &Run<'_>, pushed: &BTreeMap<String, PushedStage>) -> 
         }
     });
     Error::collect(confirmed).map(drop)
+}
+
+/// Whether a tag of an image for one platform has an index with that image, as tools that copy images make it.
+fn is_among(registry: &dyn ImageRegistry, stage: &PushedStage) -> Result<bool, Error> {
+    let mut images = stage.images.iter();
+    let (Some((platform, image)), None) = (images.next(), images.next()) else {
+        return Ok(false);
+    };
+    let found = registry.find(&stage.reference, platform)?;
+    Ok(found.is_some_and(|found| found.digest == image.image.digest))
 }
 
 /// The digest of a reference, by the cheapest request that gives it; `None` if the registry does not have it.

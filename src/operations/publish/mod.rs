@@ -212,16 +212,17 @@ impl ReadyPush<'_> {
         let Some(failed) = failed else {
             return confirmed.map(|()| (pushed, None));
         };
+        let are_named = keeps_going && confirmed.is_ok();
         events.note(Note::PartlyPushed {
             there: self.all - self.names.len() + pushed.len(),
             of: self.all,
-            are_named: keeps_going,
+            are_named,
         });
-        if !keeps_going {
-            return Err(failed);
+        match confirmed {
+            Ok(()) if keeps_going => Ok((pushed, Some(failed))),
+            Ok(()) => Err(failed),
+            Err(moved) => Err(Error::of_all([failed, moved])),
         }
-        confirmed?;
-        Ok((pushed, Some(failed)))
     }
 
     fn writes(self) -> Vec<Write> {

@@ -31,6 +31,12 @@ pub(crate) struct PushedStage {
 }
 
 impl PushedStage {
+    /// Whether this run has made all of it.
+    pub(super) fn is_made(&self) -> bool {
+        let mut images = self.images.values();
+        images.all(|image| image.made.is_some())
+    }
+
     pub(crate) fn result(&self, name: &str) -> Option<ImageResult> {
         let images = self.images.values();
         let made: Vec<_> = images

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     adapters::{
+        docker::staging_tag,
         layout::ImageLayout,
         registry::{Blob, BlobSource, OutgoingImage, RegistryImage},
     },
@@ -86,6 +87,7 @@ pub(crate) fn promote(
         found: &found,
         there: &there,
     };
+    promotion.refuse_others(&names)?;
     let (promoted, is_current) = promotion.copy_all(&names)?;
     confirm(&target, &promoted)?;
     let mut finished = conclude(&target, (&manifests, scope), commit, &promoted)?;
@@ -130,19 +132,64 @@ impl Promotion<'_> {
             });
             return Err(failed);
         }
-        let mut all = BTreeMap::new();
+        let (mut all, mut moved) = (BTreeMap::new(), BTreeSet::new());
         for stage in plan.parents_first() {
             if !names.contains(&stage.name) {
                 continue;
+            }
+            // Somebody may have pushed another parent meanwhile.
+            if copied.contains_key(&stage.name) {
+                self.refuse_other(stage, |parent| moved.contains(parent))?;
             }
             let mut images = BTreeMap::new();
             for on in &stage.platforms {
                 images.insert(on.platform.clone(), self.name(on, stage)?);
             }
+            let is_same = |(platform, named): (&Platform, &PushedImage)| {
+                let found = image_of(self.found, stage, platform);
+                found.is_none_or(|found| found.digest == named.image.digest)
+            };
+            if !images.iter().all(is_same) {
+                moved.insert(stage.name.clone());
+            }
             let promoted = self.whole(stage, images, copied.contains_key(&stage.name))?;
             all.insert(stage.name.clone(), promoted);
         }
         Ok((all, copied.is_empty()))
+    }
+
+    /// Refuses images of which a parent is in the other registry as another image: together they would be no set.
+    fn refuse_others(&self, names: &BTreeSet<String>) -> Result<(), Error> {
+        let stages = &self.target.prepared.plan.stages;
+        let is_other = |parent: &str| {
+            let stage = &stages[parent];
+            stage.platforms.iter().any(|on| {
+                let [found, there] =
+                    [self.found, self.there].map(|known| image_of(known, stage, &on.platform));
+                let both = found.zip(there);
+                both.is_some_and(|(found, there)| found.digest != there.digest)
+            })
+        };
+        let lacking = names
+            .iter()
+            .filter(|name| self.there[*name].digest.is_none());
+        let refused = lacking.map(|name| self.refuse_other(&stages[name], is_other));
+        Error::collect(refused).map(drop)
+    }
+
+    fn refuse_other(&self, stage: &Stage, is_other: impl Fn(&str) -> bool) -> Result<(), Error> {
+        let mut parents = stage.parents.iter();
+        let Some(parent) = parents.find(|parent| is_other(parent)) else {
+            return Ok(());
+        };
+        let problem = ImageProblem::OtherParent {
+            parent: parent.clone(),
+            registry: self.target.registry.name.clone(),
+        };
+        Err(Error::unexpected(
+            stage.reference(self.source.registry),
+            problem,
+        ))
     }
 
     /// Copies the images of a stage, by digest.
@@ -248,7 +295,14 @@ impl Promotion<'_> {
             fingerprint: &on.fingerprint,
             reference,
         };
-        Ok(match tags.claim(found, None)? {
+        // A push may set the tag at the same moment, to an image that a daemon has made with other bytes.
+        let is_layout = self.target.registry.layout.is_some();
+        let agrees = on.inputs.recipe.needs_builder() && !is_layout;
+        let staged = agrees.then_some(&found.info.id);
+        if let Some(id) = staged {
+            tags.registry.tag(found, &staging_tag(reference, id))?;
+        }
+        Ok(match tags.claim(found, staged)? {
             Claim::Ours => found.clone(),
             Claim::Theirs(theirs) => *theirs,
         })

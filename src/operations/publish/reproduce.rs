@@ -11,7 +11,7 @@ use super::{
 use crate::{
     adapters::{cache::Cache, git, registry::RegistryImage, store::TemporaryFolder},
     error::{Error, ImageProblem, UsageError},
-    image::{Descriptor, ImageError, ImageManifest, LayerFile, Reference},
+    image::{Descriptor, Digest, ImageError, ImageManifest, LayerFile, Reference},
     operations::{
         build::{Assembled, Run, StageBuilder},
         dist::Packer,
@@ -171,6 +171,7 @@ fn of_platform(pusher: &Pusher<'_>, stage: &PlatformStage) -> Result<Reproduced,
         .assemble((stage, inputs), parent, progress.as_mut())?;
     let pinned = reference.repository.with_digest(&image.digest);
     if made.image.digest == image.digest {
+        read_whole(pusher.run, &pinned, &made, progress.as_mut())?;
         return Ok(Reproduced::Same {
             title,
             reference: pinned,
@@ -182,6 +183,42 @@ fn of_platform(pusher: &Pusher<'_>, stage: &PlatformStage) -> Result<Reproduced,
         made: made.image.digest.clone(),
         difference,
     })
+}
+
+/// Reads the layers that were made again out of the registry, too: a manifest only names them.
+fn read_whole(
+    run: &Run<'_>,
+    pinned: &Reference,
+    made: &Assembled,
+    progress: &mut dyn Progress,
+) -> Result<(), Error> {
+    let folder = TemporaryFolder::new()?;
+    let registry = run.services.registry()?;
+    for file in &made.layers {
+        let layer = &file.layer.descriptor;
+        let there = folder.path().join(layer.digest.hex());
+        registry.save_blob(&pinned.repository, layer, &there, &mut |done| {
+            progress.moved(Transfer::Fetched, done, Some(layer.size));
+        })?;
+        let bytes = Digest::of_reader(&mut fs_err::File::open(&there)?)?;
+        if bytes != layer.digest {
+            let what = "a layer has other bytes than its digest says";
+            return Err(Error::unexpected(
+                pinned,
+                ImageProblem::NotWhatWasSent(what),
+            ));
+        }
+        fs_err::remove_file(&there)?;
+    }
+    let config = ImageManifest::parse(&made.image.manifest).map(|manifest| manifest.config);
+    if let Ok(config) = config {
+        let limit = made.image.config.len();
+        let there = registry.blob(pinned, &config.digest, limit)?;
+        if there.as_ref() != Some(&made.image.config) {
+            return Err(Error::unexpected(pinned, ImageProblem::Gone));
+        }
+    }
+    Ok(())
 }
 
 fn in_registry<'i>(

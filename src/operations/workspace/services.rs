@@ -1,6 +1,7 @@
 //! Access to the daemon, the registries and other external services; each is connected to when it is first needed.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -20,6 +21,7 @@ use crate::{
     error::{Error, OnlineWork, UsageError},
     image::Repository,
     operations::events::Progress,
+    project::Project,
 };
 
 /// The external services of one run.
@@ -122,7 +124,7 @@ impl<'a> Services<'a> {
                 ca: project.ca.clone(),
                 certificates: certificate_folders(),
                 insecure: project.insecure.clone(),
-                mirrors: project.mirrors.registries.clone(),
+                mirrors: mirrors_of_others(project),
                 cache: Some(self.session.cache.clone()),
             };
             let registry = RegistryClient::new(settings, Arc::clone(self.credentials()?))?;
@@ -165,6 +167,18 @@ impl<'a> Services<'a> {
         let preferred = preferred.map(|name| if name == "uv" { Tool::Uv } else { Tool::Pip });
         Ok(Installer::find(preferred, &fetching)?)
     }
+}
+
+/// The mirrors of registries that the project does not push to: what those have, only they can say.
+fn mirrors_of_others(project: &Project) -> BTreeMap<String, String> {
+    let own: BTreeSet<&str> = project
+        .registries
+        .values()
+        .filter_map(|registry| registry.prefix.split('/').next())
+        .collect();
+    let mut mirrors = project.mirrors.registries.clone();
+    mirrors.retain(|host, _| !own.contains(host.as_str()));
+    mirrors
 }
 
 /// Builds wheels.

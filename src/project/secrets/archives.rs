@@ -16,6 +16,11 @@ const DEEPEST: usize = 3;
 /// An archive in an archive is read into memory up to this size.
 const LARGEST_INNER: u64 = 256 << 20;
 
+/// The ends of the names of archives that are looked into where they are in another one.
+const INNER: [&str; 13] = [
+    "whl", "zip", "jar", "egg", "gz", "tgz", "pyz", "pex", "war", "docx", "xlsx", "pptx", "npz",
+];
+
 /// Files in an archive that unpacks to more are those of a bomb, not of a project.
 const LONGEST: u64 = 16 << 30;
 
@@ -51,7 +56,7 @@ fn scan_at(file: &mut dyn ReadAndSeek, path: &str, depth: usize) -> io::Result<V
         }
         file.rewind()?;
         if magic.starts_with(GZIP)
-            && let Some(found) = scan_gzip(file)?
+            && let Some(found) = scan_gzip(file, depth)?
         {
             return Ok(found);
         }
@@ -72,15 +77,8 @@ fn scan_zip(file: &mut dyn ReadAndSeek, depth: usize) -> Option<Vec<SecretFindin
         let Ok(name) = member.name().map(Cow::into_owned) else {
             continue;
         };
-        let inner = ["whl", "zip", "jar", "egg", "gz", "tgz"];
-        let end = name.rsplit('.').next().unwrap_or_default();
-        let scanned = if inner.contains(&end) && member.size() <= LARGEST_INNER {
-            let mut bytes = Vec::new();
-            let read = member.by_ref().take(LARGEST_INNER).read_to_end(&mut bytes);
-            read.and_then(|_| scan_at(&mut Cursor::new(bytes), &name, depth + 1))
-        } else {
-            scan(&mut member.by_ref().take(LONGEST), NamedKind::of(&name))
-        };
+        let size = member.size();
+        let scanned = scan_member(&mut member, (&name, size), depth);
         // A member that is damaged is told by whoever unpacks it.
         let scanned = scanned.unwrap_or_default().into_iter();
         found.extend(scanned.map(|finding| finding.within(&name)));
@@ -88,8 +86,24 @@ fn scan_zip(file: &mut dyn ReadAndSeek, depth: usize) -> Option<Vec<SecretFindin
     Some(found)
 }
 
+/// What is in a member of an archive, which may be an archive too.
+fn scan_member(
+    member: &mut dyn Read,
+    (name, size): (&str, u64),
+    depth: usize,
+) -> io::Result<Vec<SecretFinding>> {
+    let end = name.rsplit('.').next().unwrap_or_default();
+    let end = end.to_ascii_lowercase();
+    if INNER.contains(&&*end) && size <= LARGEST_INNER {
+        let mut bytes = Vec::new();
+        member.take(LARGEST_INNER).read_to_end(&mut bytes)?;
+        return scan_at(&mut Cursor::new(bytes), name, depth + 1);
+    }
+    scan(&mut member.take(LONGEST), NamedKind::of(name))
+}
+
 /// What is in a `tar.gz`, or in a file that is packed alone; `None` if it is neither.
-fn scan_gzip(file: &mut dyn ReadAndSeek) -> io::Result<Option<Vec<SecretFinding>>> {
+fn scan_gzip(file: &mut dyn ReadAndSeek, depth: usize) -> io::Result<Option<Vec<SecretFinding>>> {
     let mut archive = tar::Archive::new(MultiGzDecoder::new(&mut *file).take(LONGEST));
     let mut found = Vec::new();
     let mut members = 0;
@@ -98,7 +112,8 @@ fn scan_gzip(file: &mut dyn ReadAndSeek) -> io::Result<Option<Vec<SecretFinding>
             break;
         };
         let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();
-        let scanned = scan(&mut member, NamedKind::of(&name)).unwrap_or_default();
+        let size = member.size();
+        let scanned = scan_member(&mut member, (&name, size), depth).unwrap_or_default();
         found.extend(scanned.into_iter().map(|finding| finding.within(&name)));
         members += 1;
     }

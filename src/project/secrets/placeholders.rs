@@ -79,10 +79,18 @@ pub(super) fn is_placeholder(value: &[u8]) -> bool {
     let lower = value.to_ascii_lowercase();
     let has = |part: &[u8]| memchr::memmem::find(&lower, part).is_some();
     lower.is_empty()
-        || lower.iter().any(|byte| b"<>{}$*%".contains(byte))
+        || lower.iter().any(|byte| b"<>{}$*".contains(byte))
+        || has_format(&lower)
         || has(b"...")
         || has("…".as_bytes())
         || WORDS.iter().any(|word| has(word.as_bytes()))
+}
+
+/// Whether a `%` is one of a format (`%s`, `%(name)s`, `%NAME%`), and not of a character that a URL writes as `%40`.
+fn has_format(value: &[u8]) -> bool {
+    let is_hex = |index: usize| value.get(index).is_some_and(u8::is_ascii_hexdigit);
+    let mut places = memchr::memchr_iter(b'%', value);
+    places.any(|place| !(is_hex(place + 1) && is_hex(place + 2)))
 }
 
 /// Whether a password is none that anybody would use: a word that stands for one.
