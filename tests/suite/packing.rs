@@ -7,7 +7,7 @@ use std::{
 
 use sparkpack::{
     image::Digest,
-    package::{gzip, layer::write_layer},
+    package::{archive::time_of, gzip, layer::write_layer},
     project::tree::Entry,
 };
 
@@ -502,13 +502,15 @@ for member in tarfile.open(sys.argv[1]):
 ";
     let told = program("python3", &["-c", script, file.to_str().unwrap()]);
     let empty = Digest::of(b"");
+    let [main, table] = [&b"print('main')\n"[..], text.as_bytes()].map(|text| {
+        let digest = Digest::of(text);
+        format!("{} {}", time_of(&digest), digest.hex())
+    });
     let wanted = format!(
-        "{}\n0o755 opt 0 0 {}\n0o755 opt/job 0 0 {}\n0o644 opt/job/main.py 0 0 {}\n0o755 opt/job/table.txt 0 0 {}\n",
+        "{}\n0o755 opt 0 0 {}\n0o755 opt/job 0 0 {}\n0o644 opt/job/main.py 0 {main}\n0o755 opt/job/table.txt 0 {table}\n",
         layer.diff_id.hex(),
         empty.hex(),
         empty.hex(),
-        Digest::of(b"print('main')\n").hex(),
-        Digest::of(text.as_bytes()).hex()
     );
     assert_eq!(told, wanted);
 }
