@@ -854,6 +854,10 @@ fn harmless() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "url/percent.py",
+            with_url("postgresql://my-login:my-pa%2Fssword@db.acme.io/x"),
+        ),
+        (
+            "url/formatted.py",
             with_url("postgresql://%s:%s@db.acme.io/x"),
         ),
         (

@@ -95,6 +95,11 @@ fn has_format(value: &[u8]) -> bool {
 
 /// Whether a password is none that anybody would use: a word that stands for one.
 pub(super) fn is_no_password(value: &[u8]) -> bool {
+    // Examples show how a character is encoded in a word: `my-pa%2Fssword`.
+    let bare = without_encoded(value);
+    if bare.len() < value.len() && is_no_password(&bare) {
+        return true;
+    }
     let lower = value.to_ascii_lowercase();
     let first = lower.first();
     let is_word = lower.len() <= LONGEST_WORD && value.iter().all(u8::is_ascii_lowercase);
@@ -103,6 +108,25 @@ pub(super) fn is_no_password(value: &[u8]) -> bool {
         || words(value).all(|word| is_filler(&word))
         || lower.iter().all(|byte| Some(byte) == first)
         || lower.len() < 3
+}
+
+/// A value without the characters that it has as `%40`.
+fn without_encoded(value: &[u8]) -> Vec<u8> {
+    let (mut bare, mut rest) = (Vec::new(), value);
+    while let [first, after @ ..] = rest {
+        rest = match after {
+            [high, low, after @ ..]
+                if *first == b'%' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                after
+            }
+            _ => {
+                bare.push(*first);
+                after
+            }
+        };
+    }
+    bare
 }
 
 /// The words of `my-token`, `my_token` and `MyToken`.
