@@ -77,7 +77,7 @@ pub enum UsageError {
     #[error(transparent)]
     UnknownRegistry(#[from] UnknownRegistry),
     /// No commit has the tag that is to be verified.
-    #[error("`{image}` has the tag {here} in this checkout, and no commit is found that has {tag}")]
+    #[error("`{image}` has the tag {here} in this checkout, and no commit is found that has {tag}{}", why.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
     NoCheckout {
         /// The image.
         image: String,
@@ -85,6 +85,8 @@ pub enum UsageError {
         tag: String,
         /// The tag of this checkout.
         here: String,
+        /// Why git does not say which commits there are.
+        why: Option<NoGit>,
     },
     /// Images are to be copied into the registry that they come from.
     #[error("the images of `{0}` are to be copied into `{0}`")]

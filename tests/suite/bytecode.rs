@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{
-    Chain, PASSWORD, Registry, StandIn, TestProject, USER, count, program, pythons, run, small,
+    Behind, Chain, PASSWORD, Registry, StandIn, UPSTREAM, USER, count, program, pythons, run, small,
 };
 
 /// Two modules of one length.
@@ -61,24 +61,11 @@ fn check(how: &str, files: &[PathBuf; 2]) {
 
 #[test]
 fn a_changed_source_that_was_put_into_a_layer_runs() {
-    const UPSTREAM: &str = "apache/spark:3.5.8-python3";
     let registry = Registry::with_password(USER, PASSWORD);
-    let host = registry.host();
-    let project = TestProject::new(&[
-        ("src/main.py", "print('main')\n"),
-        ("src/jobs/__init__.py", ""),
-        ("src/jobs/data.json", "{}\n"),
-    ]);
-    project.sign_in(&host, USER, PASSWORD);
-    StandIn::new().push(&format!("{host}/{UPSTREAM}"));
-    let text = format!(
-        "format = 1\nproject = \"bytecode\"\nregistries.main = \"{host}/bytecode\"\n\n\
-         [mirrors]\nregistries.\"upstream.example\" = \"{host}\"\n\n\
-         [chains.main]\nimage = \"upstream.example/{UPSTREAM}\"\n\n\
-         [images.job]\nsrc = \"src\"\nparent = \"py\"\n"
-    );
-    project.write("sparkpack.toml", &text);
-    let project = project.with_variable("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    StandIn::new().push(&format!("{}/{UPSTREAM}", registry.host()));
+    let made = Behind::job(&registry);
+    let project = &made.project;
+    project.write("src/jobs/data.json", "{}\n");
     let unpacked = tempfile::tempdir().unwrap();
     let files = [0, 1].map(|number| {
         project.write("src/jobs/value.py", SOURCES[number]);

@@ -11,7 +11,8 @@ use crate::{
     },
     error::{Error, ImageProblem},
     image::{Digest, Platform, Reference},
-    operations::build::refuse_conflict,
+    operations::build::{Run, refuse_conflict},
+    plan::PlatformStage,
 };
 
 /// The tags of one stage in a registry: its own, and those that belong to it.
@@ -31,6 +32,21 @@ pub(super) enum Claim {
     Ours,
     /// Another image with the same inputs.
     Theirs(Box<RegistryImage>),
+}
+
+impl<'a> StageTags<'a> {
+    /// Those of a stage in the registry of a run.
+    ///
+    /// # Errors
+    /// No registry may be asked.
+    pub(super) fn of(run: &'a Run<'_>, stage: &'a PlatformStage) -> Result<Self, Error> {
+        Ok(Self {
+            registry: run.services.registry()?,
+            platform: &stage.platform,
+            fingerprint: &stage.fingerprint,
+            reference: stage.reference(run.registry),
+        })
+    }
 }
 
 impl StageTags<'_> {

@@ -26,6 +26,15 @@ pub(crate) struct StageInRegistry {
 /// What the registry has of stages, by their names.
 pub(crate) type InRegistry = BTreeMap<String, StageInRegistry>;
 
+/// The image of a stage for a platform, if a registry has it.
+pub(super) fn image_of<'i>(
+    there: &'i InRegistry,
+    stage: &str,
+    platform: &Platform,
+) -> Option<&'i RegistryImage> {
+    there.get(stage)?.images.get(platform)
+}
+
 /// The registry's answers about `names` on a platform, in the form that decisions are made from.
 pub(super) fn answers(
     run: &Run<'_>,
@@ -35,7 +44,7 @@ pub(super) fn answers(
 ) -> Answers {
     let info = |name: &String| {
         let stage = run.prepared.plan.stages[name].on_or_first(platform);
-        let image = there.get(name)?.images.get(&stage.platform)?;
+        let image = image_of(there, name, &stage.platform)?;
         Some(image.info.clone())
     };
     let names = names.iter();
@@ -49,17 +58,16 @@ pub(super) fn answers(
 pub(super) fn refuse_conflicts(run: &Run<'_>, there: &InRegistry) -> Result<(), Error> {
     let stages = run.prepared.plan.parents_first();
     let stages = stages.flat_map(|stage| &stage.platforms);
-    let refused = stages.map(|stage| {
-        let there = there.get(&stage.name);
-        match there.and_then(|there| there.images.get(&stage.platform)) {
+    let refused = stages.map(
+        |stage| match image_of(there, &stage.name, &stage.platform) {
             Some(image) => refuse_conflict(
                 &stage.fingerprint,
                 stage.reference(run.registry),
                 &image.info,
             ),
             None => Ok(()),
-        }
-    });
+        },
+    );
     Error::collect(refused).map(drop)
 }
 
@@ -112,9 +120,7 @@ pub(super) fn lacking<'a>(
 ) -> Vec<&'a PlatformStage> {
     let stages = names.iter().map(|name| &run.prepared.plan.stages[name]);
     let stages = stages.flat_map(|stage| &stage.platforms);
-    let is_lacking = |stage: &&PlatformStage| {
-        let there = there.get(&stage.name);
-        there.is_none_or(|there| !there.images.contains_key(&stage.platform))
-    };
+    let is_lacking =
+        |stage: &&PlatformStage| image_of(there, &stage.name, &stage.platform).is_none();
     stages.filter(is_lacking).collect()
 }

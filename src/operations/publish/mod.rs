@@ -1,6 +1,7 @@
 //! Pushes the images of a plan to a registry, never overwriting a tag, and verifies what the registry has.
 
 mod agreement;
+mod begin;
 mod check;
 mod claim;
 mod conclude;
@@ -30,6 +31,7 @@ use std::{
     time::Instant,
 };
 
+use begin::{Begun, begin};
 use conclude::conclude;
 use confirm::confirm;
 use look_up::{lacking, look_up, refuse_conflicts};
@@ -43,8 +45,8 @@ use crate::{
         build::{Finished, Run, StageBuilder, run_on_as_many},
         dist::{CommitLookup, JobImage, Packer},
         events::Note,
-        manifests::{self, Digests, Examined, ExpectedReferences, Manifests, Scope},
-        resolution::{self, Strictness},
+        manifests::{self, Examined, Manifests, Scope},
+        resolution::Strictness,
         workspace::{Services, Session, Turns},
     },
     plan::decision::Answers,
@@ -102,19 +104,13 @@ fn when_ready<R>(
         strictness,
         ..
     } = request;
-    // The manifests of other registries stay as they are: the images are not pushed to those registries.
-    let scope = Scope {
-        registry: Some(&registry.name),
-        images: targets,
-    };
-    let manifests = Manifests::of(session, scope.registry)?;
-    manifests.check()?;
-    // Pins that cannot be read are reported before anything is built.
-    session.pins()?;
-    let prepared = resolution::prepare_for(session, services, targets)?;
-    let commit = CommitLookup::begin(session);
-    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Assumed);
-    let examined = manifests.examine(&expected)?;
+    let Begun {
+        scope,
+        manifests,
+        prepared,
+        commit,
+        examined,
+    } = begin(session, services, registry, targets)?;
     prepared.warn_of_left_out(session, targets);
     strictness.check(session, &prepared, targets)?;
     let run = Run {

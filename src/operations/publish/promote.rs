@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    begin::{Begun, begin},
     claim::{Claim, StageTags},
     conclude::conclude,
     confirm::confirm,
-    look_up::{InRegistry, look_up, refuse_conflicts},
+    look_up::{InRegistry, image_of, look_up, refuse_conflicts},
     platforms::{PushedStage, set_index},
     push::{PushedImage, Sent},
 };
@@ -23,10 +24,8 @@ use crate::{
     image::{Descriptor, ImageManifest, Platform, Reference, Repository},
     operations::{
         build::{Finished, Run, run_on_as_many},
-        dist::CommitLookup,
         events::{Note, Outcome, Step},
-        manifests::{Digests, ExpectedReferences, Manifests, Scope},
-        provenance, resolution,
+        provenance,
         workspace::{Services, Session, both},
     },
     plan::{PlatformStage, Stage},
@@ -48,17 +47,13 @@ pub(crate) fn promote(
     if from.name == to.name {
         return Err(UsageError::SameRegistry(to.name.clone()).into());
     }
-    let scope = Scope {
-        registry: Some(&to.name),
-        images: targets,
-    };
-    let manifests = Manifests::of(session, scope.registry)?;
-    manifests.check()?;
-    session.pins()?;
-    let prepared = resolution::prepare_for(session, services, targets)?;
-    let commit = CommitLookup::begin(session);
-    let expected = ExpectedReferences::of_plan(session, &prepared, scope, Digests::Assumed);
-    manifests.examine(&expected)?;
+    let Begun {
+        scope,
+        manifests,
+        prepared,
+        commit,
+        ..
+    } = begin(session, services, to, targets)?;
     let run = |registry| Run {
         session,
         services,
@@ -146,7 +141,7 @@ impl Promotion<'_> {
                 images.insert(on.platform.clone(), self.name(on, stage)?);
             }
             let is_same = |(platform, named): (&Platform, &PushedImage)| {
-                let found = image_of(self.found, stage, platform);
+                let found = image_of(self.found, &stage.name, platform);
                 found.is_none_or(|found| found.digest == named.image.digest)
             };
             if !images.iter().all(is_same) {
@@ -164,8 +159,8 @@ impl Promotion<'_> {
         let is_other = |parent: &str| {
             let stage = &stages[parent];
             stage.platforms.iter().any(|on| {
-                let [found, there] =
-                    [self.found, self.there].map(|known| image_of(known, stage, &on.platform));
+                let [found, there] = [self.found, self.there]
+                    .map(|known| image_of(known, &stage.name, &on.platform));
                 let both = found.zip(there);
                 both.is_some_and(|(found, there)| found.digest != there.digest)
             })
@@ -195,7 +190,7 @@ impl Promotion<'_> {
     /// Copies the images of a stage, by digest.
     fn copy(&self, stage: &Stage) -> Result<(), Error> {
         for on in &stage.platforms {
-            if image_of(self.there, stage, &on.platform).is_none() {
+            if image_of(self.there, &stage.name, &on.platform).is_none() {
                 self.copy_image(stage, on)?;
             }
         }
@@ -210,7 +205,7 @@ impl Promotion<'_> {
             let problem = ImageProblem::NotInRegistry(from.name.clone());
             Error::unexpected(on.reference(from), problem)
         };
-        let image = image_of(self.found, stage, &on.platform);
+        let image = image_of(self.found, &stage.name, &on.platform);
         let image = image.ok_or_else(gone)?;
         progress.step(Step::Push(target));
         let registry = self.target.services.registry()?;
@@ -266,8 +261,8 @@ impl Promotion<'_> {
     /// Gives the copied image of a platform its tag, unless somebody else was faster.
     fn name(&self, on: &PlatformStage, stage: &Stage) -> Result<PushedImage, Error> {
         let reference = on.reference(self.target.registry);
-        let there = image_of(self.there, stage, &on.platform);
-        let image = match (there, image_of(self.found, stage, &on.platform)) {
+        let there = image_of(self.there, &stage.name, &on.platform);
+        let image = match (there, image_of(self.found, &stage.name, &on.platform)) {
             (Some(there), _) => there.clone(),
             (None, Some(found)) => self.claim(on, found, reference)?,
             (None, None) => {
@@ -289,12 +284,7 @@ impl Promotion<'_> {
     ) -> Result<RegistryImage, Error> {
         let services = self.target.services;
         provenance::push_beside(services, on, found, reference)?;
-        let tags = StageTags {
-            registry: services.registry()?,
-            platform: &on.platform,
-            fingerprint: &on.fingerprint,
-            reference,
-        };
+        let tags = StageTags::of(self.target, on)?;
         // A push may set the tag at the same moment, to an image that a daemon has made with other bytes.
         let is_layout = self.target.registry.layout.is_some();
         let agrees = on.inputs.recipe.needs_builder() && !is_layout;
@@ -328,12 +318,4 @@ impl Promotion<'_> {
             is_copied,
         })
     }
-}
-
-fn image_of<'i>(
-    known: &'i InRegistry,
-    stage: &Stage,
-    platform: &Platform,
-) -> Option<&'i RegistryImage> {
-    known.get(&stage.name)?.images.get(platform)
 }

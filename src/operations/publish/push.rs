@@ -80,15 +80,6 @@ impl Pusher<'_> {
         events.note(Note::WithoutRecord { reference, error });
     }
 
-    fn tags<'s>(&'s self, stage: &'s PlatformStage) -> Result<StageTags<'s>, Error> {
-        Ok(StageTags {
-            registry: self.run.services.registry()?,
-            platform: &stage.platform,
-            fingerprint: &stage.fingerprint,
-            reference: stage.reference(self.run.registry),
-        })
-    }
-
     /// Adopts the registry's image of a stage (`there`), or else builds and pushes one. `below` has the results for the
     /// stage's parents.
     pub(crate) fn push(
@@ -256,7 +247,7 @@ impl Pusher<'_> {
         if self.run.registry.layout.is_some() {
             return self.send_exported(stage, made);
         }
-        let tags = self.tags(stage)?;
+        let tags = StageTags::of(self.run, stage)?;
         let mut progress = self.run.session.events.begin(&stage.title);
         progress.step(Step::Push(&made.reference));
         let own = staging_tag(&made.reference, &made.info.id);
@@ -349,7 +340,9 @@ impl Pusher<'_> {
         let claim = if sent? == image.digest {
             Claim::Ours
         } else {
-            Claim::Theirs(Box::new(self.tags(stage)?.read_back(reference)?))
+            Claim::Theirs(Box::new(
+                StageTags::of(self.run, stage)?.read_back(reference)?,
+            ))
         };
         Ok(settled(claim, (image, made), progress.as_mut()))
     }
@@ -514,7 +507,7 @@ impl Pusher<'_> {
         progress: &mut dyn Progress,
     ) -> Result<PushedImage, Error> {
         self.push_record(stage, &image, &made.reference)?;
-        let claim = self.tags(stage)?.claim(&image, staged)?;
+        let claim = StageTags::of(self.run, stage)?.claim(&image, staged)?;
         Ok(settled(claim, (image, made), progress))
     }
 

@@ -1,11 +1,16 @@
 //! Makes the image of a tag again, from its checkout and in an empty cache, and compares it with the registry's.
 
-use std::{collections::BTreeMap, io::BufReader, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    io::{self, BufReader},
+    path::Path,
+    time::Instant,
+};
 
 use serde_json::{Map, Value};
 
 use super::{
-    look_up::{InRegistry, look_up, refuse_conflicts},
+    look_up::{image_of, look_up, refuse_conflicts},
     push::{PushedImage, Pusher},
 };
 use crate::{
@@ -65,7 +70,10 @@ pub(crate) fn reproduce(
     };
     let tag = wanted.tag.unwrap_or_default();
     let root = &session.project.root;
-    let commits = git::commits_that_name(root, tag).unwrap_or_default();
+    let (commits, why) = match git::commits_that_name(root, tag) {
+        Ok(commits) => (commits, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
     for (number, commit) in commits.iter().take(COMMITS).enumerate() {
         let copy = folder.path().join(number.to_string());
         let Ok(project) = git::copy_at(root, commit, &copy) else {
@@ -87,6 +95,7 @@ pub(crate) fn reproduce(
         image: wanted.image.to_owned(),
         tag: tag.to_owned(),
         here,
+        why,
     }
     .into())
 }
@@ -142,7 +151,7 @@ fn of_platform(pusher: &Pusher<'_>, stage: &PlatformStage) -> Result<Reproduced,
     } = *pusher.run;
     let reference = stage.reference(registry);
     let title = stage.title.clone();
-    let Some(image) = in_registry(pusher.there, &stage.name, stage) else {
+    let Some(image) = image_of(pusher.there, &stage.name, &stage.platform) else {
         let problem = ImageProblem::NotInRegistry(registry.name.clone());
         return Err(Error::unexpected(reference, problem));
     };
@@ -151,7 +160,7 @@ fn of_platform(pusher: &Pusher<'_>, stage: &PlatformStage) -> Result<Reproduced,
     };
     let mut below = BTreeMap::new();
     for name in &stage.parents {
-        if let Some(parent) = in_registry(pusher.there, name, stage) {
+        if let Some(parent) = image_of(pusher.there, name, &stage.platform) {
             let stages = &pusher.run.prepared.plan.stages;
             let parent = PushedImage {
                 reference: stages[name].reference(registry).clone(),
@@ -210,23 +219,12 @@ fn read_whole(
         }
         fs_err::remove_file(&there)?;
     }
-    let config = ImageManifest::parse(&made.image.manifest).map(|manifest| manifest.config);
-    if let Ok(config) = config {
-        let limit = made.image.config.len();
-        let there = registry.blob(pinned, &config.digest, limit)?;
-        if there.as_ref() != Some(&made.image.config) {
-            return Err(Error::unexpected(pinned, ImageProblem::Gone));
-        }
+    let config = &made.image.config;
+    let there = registry.blob(pinned, &Digest::of(config), config.len())?;
+    if there.as_ref() != Some(config) {
+        return Err(Error::unexpected(pinned, ImageProblem::Gone));
     }
     Ok(())
-}
-
-fn in_registry<'i>(
-    there: &'i InRegistry,
-    name: &str,
-    stage: &PlatformStage,
-) -> Option<&'i RegistryImage> {
-    there.get(name)?.images.get(&stage.platform)
 }
 
 /// The first difference between the registry's image and the one that was made.
@@ -293,9 +291,10 @@ fn of_configs(
     let registry = run.services.registry()?;
     let limit = usize::try_from(there.size).unwrap_or(usize::MAX);
     let config = registry.blob(pinned, &there.digest, limit)?;
-    let parsed = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_default();
-    let (there, made) = (parsed(&config.unwrap_or_default()), parsed(made));
-    let key = first_key(&there, &made, String::new());
+    let config = config.ok_or_else(|| Error::unexpected(pinned, ImageProblem::Gone))?;
+    // Both were read as configs before.
+    let parsed = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(io::Error::other);
+    let key = first_key(&parsed(&config)?, &parsed(made)?, String::new());
     Ok(key.map_or_else(
         || "its manifest is written in another form".to_owned(),
         |key| format!("`{key}` of its config has another value"),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, path::PathBuf};
 use super::look_up::InRegistry;
 use crate::{
     adapters::journal::Replacement,
-    image::{LABEL_RECORD_DIGEST, Reference},
+    image::{LABEL_RECORD_DIGEST, Reference, Repository},
     operations::{build::Run, provenance},
     plan::{PlatformStage, Stage},
     project::{PinMode, pins},
@@ -16,35 +16,25 @@ use crate::{
 pub(crate) enum Write {
     /// Uploads of the blobs that a repository lacks: each begins with this request, and ends with it if the registry has
     /// the blob in another repository.
-    Blobs {
-        /// The repository, with its registry.
-        repository: String,
-    },
-    /// A manifest gets a tag.
-    Tag {
-        /// The repository, with its registry.
-        repository: String,
-        /// The tag; what is not known before the image is made stands as `IMAGE_ID` and `DIGEST` in it.
-        tag: String,
-    },
+    Blobs(Repository),
+    /// A manifest gets a tag; what is not known before the image is made stands as `IMAGE_ID` and `DIGEST` in it.
+    Tag(Reference),
     /// A file of the project, or a layout's.
     File(PathBuf),
 }
 
 impl fmt::Display for Write {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = |repository: &str, rest: &str| {
-            let (host, name) = repository.split_once('/').unwrap_or(("", repository));
-            format!("{host}/v2/{name}/{rest}")
-        };
+        let path =
+            |repository: &Repository| format!("{}/v2/{}", repository.registry, repository.path);
         match self {
-            Self::Blobs { repository } => {
-                let path = path(repository, "blobs/uploads/");
-                write!(formatter, "POST {path}")
+            Self::Blobs(repository) => {
+                write!(formatter, "POST {}/blobs/uploads/", path(repository))
             }
-            Self::Tag { repository, tag } => {
-                let path = path(repository, &format!("manifests/{tag}"));
-                write!(formatter, "PUT {path}")
+            Self::Tag(reference) => {
+                let tag = reference.tag.as_deref().unwrap_or_default();
+                let repository = path(&reference.repository);
+                write!(formatter, "PUT {repository}/manifests/{tag}")
             }
             Self::File(file) => write!(formatter, "write {}", file.display()),
         }
@@ -101,31 +91,21 @@ fn of_stage(run: &Run<'_>, stage: &Stage, there: &InRegistry, writes: &mut Vec<W
         };
         if has_record {
             let beside = provenance::beside(reference, &on.fingerprint);
-            writes.push(tag(&beside, ""));
+            writes.push(Write::Tag(beside));
         }
     }
     if stage.platforms.len() > 1 && !is_whole {
-        writes.push(tag(stage.reference(run.registry), ""));
+        writes.push(Write::Tag(stage.reference(run.registry).clone()));
     }
 }
 
 /// The requests for one image.
 fn of_image(stage: &PlatformStage, reference: &Reference, writes: &mut Vec<Write>) {
-    writes.push(Write::Blobs {
-        repository: reference.repository.to_string(),
-    });
+    writes.push(Write::Blobs(reference.repository.clone()));
     if stage.inputs.recipe.needs_builder() {
         // Its own tags, by which pushes of several machines agree on one image.
-        writes.push(tag(reference, "-IMAGE_ID"));
-        writes.push(tag(reference, "-DIGEST-r1-alone"));
+        writes.push(Write::Tag(reference.with_suffix("IMAGE_ID")));
+        writes.push(Write::Tag(reference.with_suffix("DIGEST-r1-alone")));
     }
-    writes.push(tag(reference, ""));
-}
-
-fn tag(reference: &Reference, suffix: &str) -> Write {
-    let tag = reference.tag.as_deref().unwrap_or_default();
-    Write::Tag {
-        repository: reference.repository.to_string(),
-        tag: format!("{tag}{suffix}"),
-    }
+    writes.push(Write::Tag(reference.clone()));
 }
