@@ -52,13 +52,17 @@ pub enum CacheKind {
     Imports,
     /// What looks like a credential in files, by their digests.
     Secrets,
+    /// When repositories had all blobs of an image.
+    Whole,
+    /// The IDs of the images that were made in a daemon, by their fingerprints.
+    Made,
     /// Lock files, by which runs on the same project wait for each other.
     Locks,
 }
 
 impl CacheKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Digests,
         Self::Archives,
         Self::Blobs,
@@ -75,6 +79,8 @@ impl CacheKind {
         Self::Programs,
         Self::Imports,
         Self::Secrets,
+        Self::Whole,
+        Self::Made,
         Self::Locks,
     ];
 
@@ -98,6 +104,8 @@ impl CacheKind {
             Self::Programs => "programs",
             Self::Imports => "imports",
             Self::Secrets => "secrets",
+            Self::Whole => "whole",
+            Self::Made => "made",
             Self::Locks => "locks",
         }
     }

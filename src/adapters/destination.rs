@@ -198,6 +198,18 @@ pub trait ImageRegistry: Destination<Stored = RegistryImage> {
         progress: &mut dyn FnMut(BlobProgress<'_>),
     ) -> Result<Digest, RegistryError>;
 
+    /// The digests of the blobs that a repository has lost of an image whose manifest it has.
+    ///
+    /// # Errors
+    /// It does not answer.
+    fn lost_blobs(
+        &self,
+        _image: &RegistryImage,
+        _repository: &Repository,
+    ) -> Result<BTreeSet<Digest>, RegistryError> {
+        Ok(BTreeSet::new())
+    }
+
     /// The documents of an image, byte for byte. If the reference is an index, it is the index's image for the
     /// platform.
     ///
@@ -492,6 +504,14 @@ impl ImageRegistry for RegistryClient {
         progress: &mut dyn FnMut(BlobProgress<'_>),
     ) -> Result<Digest, RegistryError> {
         RegistryClient::push_image(self, image, reference, progress)
+    }
+
+    fn lost_blobs(
+        &self,
+        image: &RegistryImage,
+        repository: &Repository,
+    ) -> Result<BTreeSet<Digest>, RegistryError> {
+        RegistryClient::lost_blobs(self, image, repository)
     }
 
     fn documents(

@@ -32,6 +32,16 @@ pub enum ImageProblem {
         /// The name of the registry.
         registry: String,
     },
+    /// What has the tag of an image is for other platforms than the image.
+    #[error("the registry has an {} for {there} under this tag, and the image is for {wanted}", if *is_index { "index" } else { "image" })]
+    OtherPlatforms {
+        /// Whether it is an index.
+        is_index: bool,
+        /// The platforms of the image.
+        wanted: String,
+        /// The platforms that the registry has.
+        there: String,
+    },
     /// The lock has its image ID, and the daemon has another image of that name, or none.
     #[error("the lock wants the image ID {}, but {}", locked.short(12), in_daemon(there.as_ref()))]
     OtherInDaemon {
@@ -115,6 +125,9 @@ impl ImageProblem {
                 "run it again; if it stays so, the registry, or a proxy before it, is at fault"
             }
             Self::TagMoved { .. } => "run it again: it takes the image that has the tag",
+            Self::OtherPlatforms { .. } => {
+                "somebody else has set it: delete the tag in the registry, and run it again"
+            }
             Self::OtherParent { registry, .. } => {
                 return format!(
                     "run `sparkpack push --registry {registry}`, which makes it on the one that is there"
@@ -244,6 +257,19 @@ mod tests {
             ImageProblem::Nowhere,
             "neither its registry nor the local daemon has this image",
             docker_pull,
+        );
+    }
+
+    #[test]
+    fn an_index_for_other_platforms_is_told_with_both() {
+        check(
+            ImageProblem::OtherPlatforms {
+                is_index: true,
+                wanted: "linux/amd64, linux/arm64".to_owned(),
+                there: "linux/amd64".to_owned(),
+            },
+            "the registry has an index for linux/amd64 under this tag, and the image is for linux/amd64, linux/arm64",
+            "somebody else has set it: delete the tag in the registry, and run it again",
         );
     }
 

@@ -59,6 +59,28 @@ pub enum Transfer {
     Pushed,
 }
 
+/// What is odd about an image in a registry.
+pub enum ImageNote<'a> {
+    /// The registry has an image that stands on another one of its parent than the parent's tag has.
+    OnOtherParent {
+        /// The stage, as messages say it.
+        stage: &'a str,
+        /// The image.
+        reference: &'a Reference,
+        /// The name of the parent.
+        parent: &'a str,
+    },
+    /// The registry has the manifest of an image under its tag, and no longer all blobs that it names.
+    Lost {
+        /// The stage, as messages say it.
+        stage: &'a str,
+        /// The image.
+        reference: &'a Reference,
+        /// The number of blobs that are lost.
+        blobs: usize,
+    },
+}
+
 /// Something that has happened.
 pub enum Note<'a> {
     /// Another run works in this project: this one waits for its end.
@@ -122,6 +144,8 @@ pub enum Note<'a> {
         /// Its reference.
         reference: &'a Reference,
     },
+    /// What is odd about an image in the registry.
+    Image(ImageNote<'a>),
     /// The registry has the image of a stage, made from the same inputs.
     InRegistry {
         /// The stage.

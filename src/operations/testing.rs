@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::{
     build::Finished,
     dist::Action,
-    events::{Events, ManifestNote, Note, Outcome, Progress, Step, Transfer},
+    events::{Events, ImageNote, ManifestNote, Note, Outcome, Progress, Step, Transfer},
     resolution::{Prepared, prepare},
     workspace::{LockPolicy, Services, Session},
 };
@@ -281,6 +281,16 @@ impl Events for Recorder {
             Note::IntoDaemon { .. } => return,
             Note::IntoLayout { folder, .. } => format!("into the layout {folder}"),
             Note::InDaemon { stage, reference } => format!("{stage}: daemon has {reference}"),
+            Note::Image(ImageNote::OnOtherParent {
+                stage,
+                reference,
+                parent,
+            }) => format!("{stage}: {reference} stands on another {parent}"),
+            Note::Image(ImageNote::Lost {
+                stage,
+                reference,
+                blobs,
+            }) => format!("{stage}: registry has lost {blobs} of {reference}"),
             Note::InRegistry { stage, reference } => format!("{stage}: registry has {reference}"),
             Note::NothingToImport => "nothing to import".to_owned(),
             Note::NotImportable { image, failure } => format!("{image}: not {failure}"),

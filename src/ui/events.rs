@@ -4,7 +4,9 @@ use super::{StageLine, Ui, bytes};
 use crate::{
     error::ImportFailure,
     image::{Digest, Platform},
-    operations::events::{Events, ManifestNote, Note, Outcome, Progress, RunNote, Step, Transfer},
+    operations::events::{
+        Events, ImageNote, ManifestNote, Note, Outcome, Progress, RunNote, Step, Transfer,
+    },
     project::{
         pins,
         place::{Defect, Place},
@@ -98,6 +100,7 @@ fn words(note: &Note<'_>) -> String {
         Note::InRegistry { stage, reference } => {
             format!("{stage}: current: the registry has {reference}, made from the same inputs")
         }
+        Note::Image(note) => image_words(note),
         Note::WithoutRecord { reference, error } => format!(
             "{reference}: its record is not beside it, so that `why` cannot explain it elsewhere: {error}: {}",
             error.because().unwrap_or_default()
@@ -117,6 +120,26 @@ fn words(note: &Note<'_>) -> String {
         }
         Note::Manifest(note) => manifest_words(note),
         Note::Run(note) => run_words(note),
+    }
+}
+
+/// The words for a note about an image in a registry.
+fn image_words(note: &ImageNote<'_>) -> String {
+    match note {
+        ImageNote::OnOtherParent {
+            stage,
+            reference,
+            parent,
+        } => format!(
+            "{stage}: {reference} stays on the image of `{parent}` that it was made on, which is another than the one under that image's tag; to have it made anew, delete its tag in the registry"
+        ),
+        ImageNote::Lost {
+            stage,
+            reference,
+            blobs,
+        } => format!(
+            "{stage}: {reference} counts as absent: the registry has its manifest, but has lost {blobs} of its blobs"
+        ),
     }
 }
 

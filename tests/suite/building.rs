@@ -246,6 +246,7 @@ fn an_image_that_stands_on_other_layers_than_its_parent_is_built_again() {
     chain.project.succeed(&["build"]);
     let base = chain.project.reference("base");
     make_other_bytes(&base, &chain.fingerprint("base"));
+    chain.forget_made();
     let run = chain.project.succeed(&["build"]);
     assert_eq!(
         built(&run.stderr),

@@ -57,6 +57,7 @@
 //! - `same_as_built`: an image that was put together is the one that the daemon builds from its Dockerfile
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
+//! - `lost_blobs`: what a registry has lost of an image counts as absent
 //! - `pins`: the digests that a push writes down, and `check --remote` asks for
 //! - `faults`: whatever single request fails in passing, a push arrives, and what is told of it is true
 //! - `races`: two first pushes of the same images at the same time agree on what they tell
@@ -80,7 +81,7 @@
 //! By verb: `init`: `init` · `package`: `packing`, `pythons`, `sources`, `requirements`, `bad_requirements`, `wheels`, `cases`,
 //! `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`, `portability`, `platforms` ·
 //! `why`, `diff`: `why`, `platforms` · `build`: `building`, `bytecode`, `added_files`, `same_as_built`, `ignoring`, `layouts`, `test_imports`,
-//! `platforms` · `push`: `pushing`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless`, `faults`, `races`, `registry_kinds` ·
+//! `platforms` · `push`: `pushing`, `lost_blobs`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless`, `faults`, `races`, `registry_kinds` ·
 //! `promote`: `promoting` · `verify`: `verifying` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`,
 //! `pins` · `run`: `running`, `real` · `new`: `creating`, `ci_files`, `ci_steps` · `doctor`: `doctor` · `eject`: `ejecting`,
@@ -98,7 +99,7 @@
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
 //! fast leaves out `added_files::` `building::` `bytecode::a_changed_` `canaries::` `daemonless::` `elsewhere::` `faults::` `races::` `promoting::` `registry_kinds::` `verifying::` `from_source::` `only_in_daemon::`
-//! fast leaves out `documents::a_` `documents::the_` `ignoring::` `locking::` `pins::` `platforms::` `pushing::` `real::`
+//! fast leaves out `documents::a_` `documents::the_` `ignoring::` `locking::` `lost_blobs::` `pins::` `platforms::` `pushing::` `real::`
 //! fast leaves out `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `ci_steps::` `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_`
 //! fast leaves out `naming::docker_and_skopeo_` `doctor::a_machine_` `doctor::credentials_` `init::every_tree_is_`
@@ -162,6 +163,7 @@ mod layouts;
 mod left_out;
 mod local_files;
 mod locking;
+mod lost_blobs;
 mod manifest_cache;
 mod manifests;
 mod mistakes;

@@ -257,6 +257,7 @@ fn an_image_that_is_made_again_moves_its_pin_and_says_who_names_the_old_one() {
     // The daemon's other image has the same fingerprint, as if another machine had built it from the same inputs.
     let fingerprint = chain.fingerprint("base");
     make_other_bytes(&base, &fingerprint);
+    chain.forget_made();
 
     let second = project.succeed(&["push", "base"]);
     let new = digests(&second)[&base].clone();

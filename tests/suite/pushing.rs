@@ -168,6 +168,7 @@ fn the_same_fingerprint_with_other_bytes_is_adopted_and_children_stand_on_it() {
     let (base, registry_layers) = (chain.project.reference("base"), chain.layers("base"));
     let labels = Chain::inspect(&base)["Labels"].clone();
     make_other_bytes(&base, labels["dev.sparkpack.fingerprint"].as_str().unwrap());
+    chain.forget_made();
     let other_layers = docker(&["inspect", "--format", "{{json .RootFS.Layers}}", &base]);
     assert_ne!(
         other_layers.trim(),
@@ -194,6 +195,86 @@ fn the_same_fingerprint_with_other_bytes_is_adopted_and_children_stand_on_it() {
             .starts_with(registry_layers.trim_end_matches(']')),
         "job stands on the registry's base"
     );
+}
+
+#[test]
+fn an_image_on_another_parent_than_the_registrys_keeps_its_tag_and_is_told() {
+    let chain = Chain::with_registry("push-other-parent");
+    let project = &chain.project;
+    project.succeed(&["push"]);
+    let [base, ds] = ["base", "ds"].map(|name| (chain.digest(name), project.reference(name)));
+    // The tag of the parent is removed, and another machine makes the parent with other bytes.
+    let fingerprint = chain.fingerprint("base");
+    let manifest = format!("/v2/small/base/manifests/{}", base.0);
+    assert_eq!(chain.registry().ask("DELETE", &manifest).status, 202);
+    make_other_bytes(&base.1, &fingerprint);
+    chain.forget_made();
+    let run = project.succeed(&["push"]);
+    assert_ne!(chain.digest("base"), base.0);
+    assert_eq!(chain.digest("ds"), ds.0);
+    let told = format!(
+        "ds: {} stays on the image of `base` that it was made on",
+        ds.1
+    );
+    assert!(run.stderr.contains(&told), "{}", run.stderr);
+    // With its tag removed as told, it is made on the one that is there.
+    for image in ["ds", "side", "job"] {
+        let manifest = format!("/v2/small/{image}/manifests/{}", chain.digest(image));
+        assert_eq!(chain.registry().ask("DELETE", &manifest).status, 202);
+    }
+    let run = project.succeed(&["push"]);
+    assert!(!run.stderr.contains("stays on"), "{}", run.stderr);
+    let below = chain.layers("base");
+    let above = chain.layers("ds");
+    assert!(above.starts_with(below.trim_end_matches(']')), "{above}");
+}
+
+/// Whoever writes `FROM ds` inherits the labels of that image, and may give its tag to what comes of it.
+#[test]
+fn what_was_built_on_an_image_and_has_its_tag_is_not_pushed_in_its_place() {
+    let chain = Chain::with_registry("push-inherited");
+    let project = &chain.project;
+    let user = |image: &str| {
+        let reference = format!("docker://{}", project.reference(image));
+        let credentials = Chain::credentials();
+        let sign_in = ["--tls-verify=false", "--creds", &credentials];
+        let printed = program(
+            "skopeo",
+            &[&["inspect", "--config"][..], &sign_in, &[&reference]].concat(),
+        );
+        let config: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        config["config"]["User"].clone()
+    };
+    let overwrite = |image: &str, line: &str| {
+        let reference = project.reference(image);
+        let folder = tempfile::tempdir().unwrap();
+        let dockerfile = format!("FROM {reference}\n{line}\n");
+        fs_err::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+        fs_err::write(folder.path().join("more.txt"), "more\n").unwrap();
+        let folder = folder.path().to_str().unwrap();
+        docker(&["build", "--quiet", "--tag", &reference, folder]);
+    };
+    project.succeed(&["build"]);
+    let own = image_id(&project.reference("ds"));
+    for line in ["USER nobody", "COPY more.txt /\nUSER nobody"] {
+        overwrite("ds", line);
+        assert_ne!(image_id(&project.reference("ds")), own);
+        let plan = project.succeed(&["plan"]).stdout;
+        let words = "what has its tag in the daemon was not made by sparkpack";
+        assert!(plan.contains(words), "{plan}");
+        overwrite("base", line);
+        project.succeed(&["push", "ds"]);
+        for image in ["base", "ds"] {
+            assert!(user(image).is_null(), "{line}: {image}");
+        }
+        // The registry has the right parent, and the daemon has not.
+        overwrite("ds", line);
+        project.write("docker/job/job.txt", line);
+        project.succeed(&["push", "job"]);
+        assert!(user("job").is_null(), "{line}");
+        project.write("docker/ds/ds.txt", line);
+        project.succeed(&["build"]);
+    }
 }
 
 #[test]

@@ -13,8 +13,9 @@ use crate::{
         store::TemporaryFolder,
     },
     image::{
-        AssembledImage, Descriptor, Digest, ImageConfig, ImageDocuments, ImageManifest, Layer,
-        LayerContents, LayerFile, LayerScanner, MediaType, Platform, Reference, Repository,
+        AssembledImage, Descriptor, Digest, HashedReader, ImageConfig, ImageDocuments,
+        ImageManifest, Layer, LayerContents, LayerFile, LayerScanner, MediaType, Platform,
+        Reference, Repository,
     },
 };
 
@@ -204,6 +205,18 @@ impl ImageRegistry for WithLayout {
         self.put(image, reference, progress)
     }
 
+    /// A layout has all of an image that it has: else it cannot be read.
+    fn lost_blobs(
+        &self,
+        image: &RegistryImage,
+        repository: &Repository,
+    ) -> Result<BTreeSet<Digest>, RegistryError> {
+        if !is_local(repository) {
+            return self.registries.lost_blobs(image, repository);
+        }
+        Ok(BTreeSet::new())
+    }
+
     fn documents(
         &self,
         reference: &Reference,
@@ -313,8 +326,16 @@ impl ImageRegistry for WithLayout {
         if !is_local(repository) {
             return self.registries.save_blob(repository, blob, file, progress);
         }
-        let copied = fs_err::copy(self.layout.blob(&blob.digest), file);
-        let bytes = copied.map_err(|error| self.layout.disk("read", error))?;
+        let from = self.layout.blob(&blob.digest);
+        let copied = || {
+            let mut read = HashedReader::new(fs_err::File::open(&from)?);
+            io::copy(&mut read, &mut fs_err::File::create(file)?)?;
+            Ok(read.finish())
+        };
+        let (bytes, digest) = copied().map_err(|error| self.layout.disk("read", error))?;
+        if (bytes, &digest) != (blob.size, &blob.digest) {
+            return Err(damaged(&from, format!("it has the digest {digest}")));
+        }
         progress(bytes);
         Ok(())
     }

@@ -414,8 +414,8 @@ impl RegistrySession {
     ) -> Result<Bytes, RegistryError> {
         let bytes = self.blob(request, digest, CONFIG_LIMIT).await?;
         let bytes = bytes.ok_or_else(|| {
-            let because = format!("its manifest names the config {digest}, which it does not have");
-            untrue(request, because)
+            let because = format!("the manifest names the config {digest}, which is not there");
+            lost_blobs(request, because)
         })?;
         if let Some(file) = kept {
             // If that fails, it is fetched again the next time.
@@ -488,7 +488,9 @@ impl RegistrySession {
                     expect_named(request, &answer, &wanted.digest)?;
                     return Ok(true);
                 }
-                Ok(answer) if lacks_blobs(&answer) => return Err(lost_blobs(request, &answer)),
+                Ok(answer) if lacks_blobs(&answer) => {
+                    return Err(lost_blobs(request, describe(&answer)));
+                }
                 Ok(answer) => refused(request, describe(&answer)),
                 Err(Failure::Final(error)) => error,
                 Err(Failure::Transient(transient)) => {

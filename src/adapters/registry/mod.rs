@@ -32,6 +32,7 @@ mod transport;
 mod trials;
 mod trust;
 mod upload;
+mod whole;
 
 pub use ahead::PushAhead;
 pub use attach::Attachment;

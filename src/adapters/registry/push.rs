@@ -41,7 +41,7 @@ impl RegistryClient {
     /// Pushes an image with the tag of `reference`, or without a tag if it has none, and returns the digest that is there
     /// afterwards: another one than the image's if somebody else has set the tag.
     ///
-    /// Nothing is sent if the tag is there already, and no layer that the registry has. The tag is set at the end, when
+    /// Nothing is sent if the tag is there already with another image, and no blob that the registry has. The tag is set at the end, when
     /// everything else is there, and read back.
     ///
     /// # Errors
@@ -84,7 +84,11 @@ impl RegistryClient {
         let pushed = self
             .session
             .push_image(request, &manifest, &blobs, progress);
-        self.runtime.block_on(pushed)
+        let there = self.runtime.block_on(pushed)?;
+        if there == manifest.digest {
+            self.session.remember_whole(&target.repository, &there);
+        }
+        Ok(there)
     }
 
     /// The config and the layers, each of them once. What is copied is read from mirrors.
@@ -143,6 +147,10 @@ impl RegistrySession {
         } else {
             let (there, request) = self.begin_push(request).await?;
             if let Some(there) = self.read(&request, there, manifest).await? {
+                if there == manifest.digest {
+                    // It may have lost what the manifest names.
+                    self.upload_lacking(&request, blobs, progress).await?;
+                }
                 return Ok(there);
             }
             (Instant::now(), request)
@@ -159,14 +167,24 @@ impl RegistrySession {
             tagged => return tagged,
         }
         // What the registry, or a proxy before it, said to have taken was lost: it is asked for each blob.
+        self.upload_lacking(&request, blobs, progress).await?;
+        self.tag(&request, manifest).await
+    }
+
+    /// Asks for each blob, and uploads those that the repository lacks.
+    async fn upload_lacking(
+        &self,
+        request: &Request<'_>,
+        blobs: &[Blob],
+        progress: &mut dyn FnMut(BlobProgress<'_>),
+    ) -> Result<(), RegistryError> {
         let asked_for = blobs.iter().map(|blob| Blob {
             is_new: false,
             ..blob.clone()
         });
         let (asked_for, anew) = (asked_for.collect::<Vec<_>>(), AskedAhead::default());
-        self.upload_all((&request, &anew), &asked_for, progress)
-            .await?;
-        self.tag(&request, manifest).await
+        self.upload_all((request, &anew), &asked_for, progress)
+            .await
     }
 
     /// What is under a tag of which HEAD said this: if it is said to be the image itself, what a GET gives, since a cache on

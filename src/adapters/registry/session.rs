@@ -770,8 +770,8 @@ pub(super) fn refused(request: &Request<'_>, because: String) -> RegistryError {
     }
 }
 
-pub(super) fn lost_blobs(request: &Request<'_>, answer: &Answer) -> RegistryError {
-    let (action, registry, because) = request.context(describe(answer));
+pub(super) fn lost_blobs(request: &Request<'_>, because: String) -> RegistryError {
+    let (action, registry, because) = request.context(because);
     RegistryError::LostBlobs {
         action,
         registry,

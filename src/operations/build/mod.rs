@@ -10,6 +10,7 @@ mod in_daemon;
 mod in_layout;
 mod inside;
 mod layout;
+mod made;
 mod output;
 mod parent;
 mod run;

@@ -113,8 +113,25 @@ impl Run<'_> {
             if names.is_empty() {
                 return Ok(answers);
             }
-            answers.extend(self.ask(names, platform, destination)?);
+            let found = self.ask(names, platform, destination)?.into_iter();
+            answers.extend(found.map(|(name, found)| {
+                let stage = self.prepared.plan.stages[&name].on_or_first(platform);
+                (name, found.map(|found| self.as_made(stage, found)))
+            }));
         }
+    }
+
+    /// What the daemon has of a stage.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub(super) fn find_in_daemon(
+        &self,
+        stage: &PlatformStage,
+        daemon: &dyn Destination<Stored = ImageInfo>,
+    ) -> Result<Option<ImageInfo>, Error> {
+        let found = daemon.find(stage.reference(self.registry), &stage.platform)?;
+        Ok(found.map(|found| self.as_made(stage, found)))
     }
 
     /// Looks up these stages on a platform in a destination. Several look-ups run at once.

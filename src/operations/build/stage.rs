@@ -81,7 +81,7 @@ impl<'a> StageBuilder<'a> {
         let is_fresh = below.values().all(|made| made.action == Action::Reused);
         let found = match self.answers.get(&stage.name).filter(|_| is_fresh) {
             Some(found) => found.clone(),
-            None => daemon.find(reference, &stage.platform)?,
+            None => self.run.find_in_daemon(stage, daemon)?,
         };
         let parent = stage.base().and_then(|parent| below.get(parent));
         let standing = parent.map(|parent| (&parent.reference, &parent.info));
@@ -121,6 +121,7 @@ impl<'a> StageBuilder<'a> {
                         self.put_together(stage, inputs, parent, progress.as_mut())?
                     }
                 };
+                self.run.remember_made(stage, &info);
                 let size = info.size;
                 progress.end(Outcome::Built { reference, size });
                 (info, Action::Built)
@@ -222,7 +223,7 @@ impl<'a> StageBuilder<'a> {
             return Ok(found.clone());
         }
         let daemon = self.run.services.daemon()?;
-        Ok(daemon.find(stage.reference(self.run.registry), &stage.platform)?)
+        self.run.find_in_daemon(stage, daemon)
     }
 
     /// The root image of a Dockerfile, if only the daemon has it.

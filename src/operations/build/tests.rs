@@ -14,7 +14,7 @@ use crate::{
         fakes::{InMemory, RecordingBuilder, image},
     },
     error::Error,
-    image::{ImageInfo, LABEL_FINGERPRINT, LABEL_STAGE, Platform},
+    image::{Digest, ImageInfo, LABEL_FINGERPRINT, LABEL_STAGE, Platform},
     operations::{
         dist::{Action, BuiltImage, Packer},
         events::{Events, Note, Outcome, Progress, Step, Transfer},
@@ -221,12 +221,39 @@ fn a_stage_on_another_parent_is_built_again() {
         let first = run.make(&builder).unwrap();
         let mut other = image("another base");
         other.labels = first["base"].info.labels.clone();
-        let base = first["base"].reference.to_string();
-        run.daemon.put(&base, other.clone());
+        let base = &first["base"].reference;
+        // Another machine has made and pushed it.
+        let pinned = base.repository.with_digest(&Digest::of(b"pulled"));
+        other.repo_digests = vec![pinned.to_string()];
+        run.daemon.put(&base.to_string(), other.clone());
         let second = run.make(&builder).unwrap();
         assert_eq!(second["base"].action, Action::Reused);
         assert_eq!(second["job"].action, Action::Built);
         assert!(second["job"].info.stands_on(&other));
+    });
+}
+
+/// Whoever writes `FROM job` inherits the labels of that image, and may give the tag to what comes of it.
+#[test]
+fn what_was_built_on_an_image_and_has_its_tag_is_built_again() {
+    with_job(JOB, |run| {
+        let builder = RecordingBuilder::new(&run.daemon);
+        let first = run.make(&builder).unwrap();
+        let job = &first["job"];
+        let other_config = ImageInfo {
+            id: Digest::of(b"USER nobody"),
+            ..job.info.clone()
+        };
+        let mut other_layers = other_config.clone();
+        other_layers.diff_ids.push(Digest::of(b"RUN true"));
+        let elsewhere = "elsewhere.example/job@sha256:1".to_owned();
+        let mut from_elsewhere = other_config.clone();
+        from_elsewhere.repo_digests.push(elsewhere);
+        for other in [other_config, other_layers, from_elsewhere] {
+            run.daemon.put(&job.reference.to_string(), other);
+            assert_eq!(run.make(&builder).unwrap()["job"].action, Action::Built);
+            assert_eq!(run.make(&builder).unwrap()["job"].action, Action::Reused);
+        }
     });
 }
 

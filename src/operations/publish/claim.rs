@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::agreement::{Agreement, Mark, Next};
+use super::{
+    agreement::{Agreement, Mark, Next},
+    whole::{Kept, find_whole},
+};
 use crate::{
     adapters::{
         destination::ImageRegistry,
@@ -50,16 +53,17 @@ impl<'a> StageTags<'a> {
 }
 
 impl StageTags<'_> {
-    /// The stage's image with a reference; `None` if the registry has none.
+    /// The stage's image with a reference; `None` if the registry has none, or has lost blobs of it.
     ///
     /// # Errors
     /// [`Error::Conflict`] if the image was made from other inputs, or not by sparkpack.
     pub(super) fn find(&self, reference: &Reference) -> Result<Option<RegistryImage>, Error> {
-        let found = self.registry.find(reference, self.platform)?;
-        if let Some(image) = &found {
-            refuse_conflict(self.fingerprint, reference, image.as_ref())?;
-        }
-        Ok(found)
+        let named = (reference, self.platform);
+        let Kept::Whole(image) = find_whole(self.registry, named, self.fingerprint)? else {
+            return Ok(None);
+        };
+        refuse_conflict(self.fingerprint, reference, &image.info)?;
+        Ok(Some(*image))
     }
 
     /// The stage's image with a reference that was just pushed or tagged.

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::whole::{Kept, find_whole};
 use crate::{
-    adapters::registry::RegistryImage,
-    error::Error,
-    image::{Digest, Platform},
+    adapters::registry::{Listing, RegistryImage},
+    error::{Error, ImageProblem},
+    image::{Digest, Platform, Reference},
     operations::{
         build::{Run, refuse_conflict},
+        events::{ImageNote, Note},
         workspace::side_by_side,
     },
     plan::{PlatformStage, Stage, decision::Answers},
@@ -86,10 +88,9 @@ pub(crate) fn look_up(run: &Run<'_>, names: BTreeSet<String>) -> Result<InRegist
 }
 
 pub(super) fn look_up_one(run: &Run<'_>, stage: &Stage) -> Result<StageInRegistry, Error> {
-    let registry = run.services.registry()?;
     let reference = stage.reference(run.registry);
     if let [only] = &*stage.platforms {
-        let image = registry.find(reference, &only.platform)?;
+        let image = whole(run, only, reference)?;
         let digest = image.as_ref().map(|image| image.digest.clone());
         let images = image.map(|image| (only.platform.clone(), image));
         return Ok(StageInRegistry {
@@ -97,19 +98,71 @@ pub(super) fn look_up_one(run: &Run<'_>, stage: &Stage) -> Result<StageInRegistr
             digest,
         });
     }
-    let digest = registry.digest(reference)?;
+    let listing = run.services.registry()?.listing(reference)?;
+    if let Some(listing) = &listing {
+        refuse_other_platforms(stage, reference, listing)?;
+    }
     let mut images = BTreeMap::new();
     for on in &stage.platforms {
-        let reference = match &digest {
-            Some(_) => reference,
-            None => on.reference(run.registry),
-        };
-        if let Some(image) = registry.find(reference, &on.platform)? {
-            refuse_conflict(&on.fingerprint, reference, &image.info)?;
+        let among = listing.as_ref().map(|listing| {
+            let digest = &listing.platforms[&on.platform];
+            reference.repository.with_digest(digest)
+        });
+        let named = among.as_ref().unwrap_or(on.reference(run.registry));
+        if let Some(image) = whole(run, on, named)? {
+            refuse_conflict(&on.fingerprint, named, &image.info)?;
             images.insert(on.platform.clone(), image);
         }
     }
+    // An index is worth as much as the images that it names.
+    let digest = listing.map(|listing| listing.digest);
+    let digest = digest.filter(|_| images.len() == stage.platforms.len());
     Ok(StageInRegistry { images, digest })
+}
+
+/// The image of a reference, unless the registry has lost blobs of it, which is told.
+fn whole(
+    run: &Run<'_>,
+    stage: &PlatformStage,
+    reference: &Reference,
+) -> Result<Option<RegistryImage>, Error> {
+    let named = (reference, &stage.platform);
+    let blobs = match find_whole(run.services.registry()?, named, &stage.fingerprint)? {
+        Kept::Whole(image) => return Ok(Some(*image)),
+        Kept::Nothing => return Ok(None),
+        Kept::Lost(blobs) => blobs,
+    };
+    run.session.events.note(Note::Image(ImageNote::Lost {
+        stage: &stage.title,
+        reference,
+        blobs,
+    }));
+    Ok(None)
+}
+
+/// Refuses what has the tag of an image for several platforms and is for others, or for one alone.
+fn refuse_other_platforms(
+    stage: &Stage,
+    reference: &Reference,
+    there: &Listing,
+) -> Result<(), Error> {
+    let mut platforms = stage.platforms.iter().map(|on| &on.platform);
+    let is_same = there.is_index()
+        && there.platforms.len() == stage.platforms.len()
+        && platforms.all(|platform| there.platforms.contains_key(platform));
+    if is_same {
+        return Ok(());
+    }
+    let names = |platforms: &mut dyn Iterator<Item = &Platform>| {
+        let names: Vec<String> = platforms.map(ToString::to_string).collect();
+        names.join(", ")
+    };
+    let problem = ImageProblem::OtherPlatforms {
+        is_index: there.is_index(),
+        wanted: names(&mut stage.platforms.iter().map(|on| &on.platform)),
+        there: names(&mut there.platforms.keys()),
+    };
+    Err(Error::unexpected(reference, problem))
 }
 
 /// Those of the stages `names`, on each platform, that the registry lacks.

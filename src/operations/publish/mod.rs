@@ -14,6 +14,7 @@ mod promote;
 mod push;
 mod reproduce;
 mod verify;
+mod whole;
 mod writes;
 
 #[cfg(test)]

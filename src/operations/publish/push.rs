@@ -29,7 +29,7 @@ use crate::{
             Assembled, Inside, LayersBelow, ParentOfFiles, Run, StageBuilder, remove_if_there,
         },
         dist::{Action, BuiltImage},
-        events::{Note, Outcome, Progress, Step, Transfer, transferred},
+        events::{ImageNote, Note, Outcome, Progress, Step, Transfer, transferred},
         provenance,
         workspace::Turns,
     },
@@ -89,6 +89,7 @@ impl Pusher<'_> {
         below: &BTreeMap<String, PushedImage>,
     ) -> Result<PushedImage, Error> {
         if let Some(image) = there {
+            self.tell_other_parent(stage, image, below);
             return Ok(self.adopt(stage, image));
         }
         if let Recipe::Files(inputs) = &stage.inputs.recipe {
@@ -105,6 +106,27 @@ impl Pusher<'_> {
             self.refuse_foreign(stage, &made, &parents)?;
         }
         self.send(stage, &made)
+    }
+
+    /// Tells of an image that stands on another one of its parent than the parent's tag has by now. It keeps its own tag: who
+    /// has pulled it by that tag would get another image.
+    fn tell_other_parent(
+        &self,
+        stage: &PlatformStage,
+        image: &RegistryImage,
+        below: &BTreeMap<String, PushedImage>,
+    ) {
+        let parent = stage.base().and_then(|base| Some((base, below.get(base)?)));
+        if let Some((base, parent)) = parent
+            && !image.info.stands_on(&parent.image.info)
+        {
+            let note = ImageNote::OnOtherParent {
+                stage: &stage.title,
+                reference: stage.reference(self.run.registry),
+                parent: base,
+            };
+            self.run.session.events.note(Note::Image(note));
+        }
     }
 
     fn adopt(&self, stage: &PlatformStage, image: &RegistryImage) -> PushedImage {
@@ -158,13 +180,14 @@ impl Pusher<'_> {
             info,
             action: Action::Reused,
         };
-        if let Some(info) = local.filter(|info| info.diff_ids == pushed.image.info.diff_ids) {
+        if let Some(info) = local.filter(|info| is_same(info, &pushed.image)) {
             return Ok(made(info));
         }
         let mut progress = self.run.session.events.begin(name);
         progress.step(Step::PullParent);
         if self.run.registry.layout.is_some() {
             let info = self.loaded(pushed)?;
+            self.remember(name, &info);
             progress.end(Outcome::Pulled(&pushed.reference));
             return Ok(made(info));
         }
@@ -182,8 +205,16 @@ impl Pusher<'_> {
         let pulled = daemon.inspect(&pinned.to_string())?;
         let info = pulled.ok_or_else(|| Error::unexpected(&pinned, ImageProblem::Gone))?;
         daemon.tag(&info, &pushed.reference)?;
+        self.remember(name, &info);
         progress.end(Outcome::Pulled(&pinned));
         Ok(made(info))
+    }
+
+    /// Notes that the daemon's image of a stage is the one that its registry has.
+    fn remember(&self, name: &str, info: &ImageInfo) {
+        let stage = &self.run.prepared.plan.stages[name];
+        self.run
+            .remember_made(stage.on_or_first(&info.platform), info);
     }
 
     /// Loads the layout's image of a parent into the daemon.
@@ -527,6 +558,16 @@ impl Pusher<'_> {
             pushed => pushed,
         }
     }
+}
+
+/// Whether the daemon's image is that of the registry: the same layers under the same config. Its ID is the digest of the
+/// config or, in the containerd store, of the manifest or of an index over it.
+fn is_same(local: &ImageInfo, there: &RegistryImage) -> bool {
+    let is_named = |name: &String| name.ends_with(there.digest.as_str());
+    local.diff_ids == there.info.diff_ids
+        && (local.id == there.info.id
+            || local.id == there.digest
+            || local.repo_digests.iter().any(is_named))
 }
 
 /// Refuses an image in the registry that is not the one that the daemon has pushed. Its digest is not known before, as the

@@ -1,5 +1,7 @@
 //! What cannot be made for a platform is one error that names it, and nothing is left behind.
 
+use serde_json::{Value, json};
+
 use super::for_both;
 use crate::support::{Chain, Index, Run, StandIn, remove_images};
 
@@ -157,4 +159,63 @@ fn an_image_of_a_registry_for_one_platform() {
     project.succeed(&["lock"]);
     project.edit("sparkpack.toml", "\"linux/amd64\"", both);
     refused(&chain, &project.run(&["push", "job"]), &words);
+}
+
+#[test]
+fn an_index_that_somebody_else_has_put_under_the_tag() {
+    let index = Index::new();
+    let chain = for_both("platforms-other-index", &index);
+    let project = &chain.project;
+    project.succeed(&["push"]);
+    let (registry, reference) = (chain.registry(), project.reference("job"));
+    let (path, own) = index_of_job(&chain);
+    let entries = own["manifests"].as_array().unwrap();
+    let mut foreign = entries[0].clone();
+    foreign["platform"] = json!({ "os": "linux", "architecture": "s390x" });
+    let more = [&entries[..], &[foreign]].concat();
+    let digest = entries[1]["digest"].as_str().unwrap();
+    let alone = registry.ask("GET", &format!("/v2/both/job/manifests/{digest}"));
+    for (there, manifest) in [
+        ("linux/amd64", with_entries(&own, &entries[..1])),
+        (
+            "linux/amd64, linux/arm64, linux/s390x",
+            with_entries(&own, &more),
+        ),
+        ("linux/arm64", alone.body),
+    ] {
+        registry.put_manifest(&path, &manifest);
+        let run = project.run(&["push"]);
+        assert_eq!(run.code, 6, "{there}: {}", run.stderr);
+        let words = format!(
+            "error[E606]: `{reference}`: the registry has an index for {there} under this tag, and the image is for linux/amd64, linux/arm64"
+        );
+        let words = if there == "linux/arm64" {
+            words.replace("an index", "an image")
+        } else {
+            words
+        };
+        assert!(run.stderr.contains(&words), "{there}: {}", run.stderr);
+        assert!(run.stderr.contains("hint: somebody else has set it"));
+        assert_eq!(registry.ask("GET", &path).body, manifest, "{there}");
+    }
+    // An attestation is for no platform, and no other image.
+    let mut attestation = entries[1].clone();
+    attestation["platform"] = json!({ "os": "unknown", "architecture": "unknown" });
+    let attested = with_entries(&own, &[&entries[..], &[attestation]].concat());
+    registry.put_manifest(&path, &attested);
+    let run = project.succeed(&["push"]);
+    assert!(run.stderr.contains("nothing to do"), "{}", run.stderr);
+}
+
+/// The index that the tag of the job has, and its path.
+fn index_of_job(chain: &Chain) -> (String, Value) {
+    let path = format!("/v2/both/job/manifests/{}", chain.tag("job"));
+    let answer = chain.registry().ask("GET", &path);
+    (path, serde_json::from_slice(&answer.body).unwrap())
+}
+
+fn with_entries(index: &Value, entries: &[Value]) -> Vec<u8> {
+    let mut index = index.clone();
+    index["manifests"] = json!(entries);
+    index.to_string().into_bytes()
 }

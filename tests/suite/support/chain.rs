@@ -128,6 +128,11 @@ impl Chain {
         printed.trim().to_owned()
     }
 
+    /// Forgets which images this machine has made: a daemon's are then those of anybody.
+    pub(crate) fn forget_made(&self) {
+        fs_err::remove_dir_all(self.project.cache().join("made")).unwrap();
+    }
+
     /// Removes its images from the daemon.
     pub(crate) fn forget_images(&self) {
         remove_images(&format!("{}/", self.host));

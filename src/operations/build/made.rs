@@ -1,0 +1,63 @@
+//! Which images of the daemon this machine has made. An image that somebody builds on one of them inherits its labels and,
+//! if it gets its tag as well, would pass for it.
+
+use std::collections::BTreeSet;
+
+use super::run::Run;
+use crate::{
+    adapters::{cache::CacheKind, digest_cache, store},
+    image::{Digest, ImageInfo, LABEL_FINGERPRINT},
+    plan::PlatformStage,
+};
+
+impl Run<'_> {
+    /// What the daemon has under the tag of a stage. Its label with the fingerprint is left out if this machine has made
+    /// other images from the same inputs, but not this one, and no registry has given it.
+    pub(super) fn as_made(&self, stage: &PlatformStage, found: ImageInfo) -> ImageInfo {
+        if found.fingerprint() != Some(stage.fingerprint.hex()) {
+            return found;
+        }
+        let made = self.made(stage);
+        if made.contains(&found.id) {
+            return found;
+        }
+        if made.is_empty() {
+            self.remember_made(stage, &found);
+            return found;
+        }
+        let repository = &stage.reference(self.registry).repository;
+        let pulled = |name: &String| {
+            let name = name.split_once('@').map(|(name, _)| name);
+            name.is_some_and(|name| name == repository.to_string())
+        };
+        if found.repo_digests.iter().any(pulled) {
+            return found;
+        }
+        let mut labels = found.labels;
+        labels.remove(LABEL_FINGERPRINT);
+        ImageInfo { labels, ..found }
+    }
+
+    /// Notes that an image was made of a stage. If that fails, the image is made once more.
+    pub(crate) fn remember_made(&self, stage: &PlatformStage, image: &ImageInfo) {
+        let mut made = self.made(stage);
+        if made.insert(image.id.clone()) {
+            let lines: Vec<&str> = made.iter().map(Digest::as_str).collect();
+            let file = self
+                .session
+                .cache
+                .entry(CacheKind::Made, stage.fingerprint.hex());
+            drop(store::replace_unsynced(&file, lines.join("\n").as_bytes()));
+        }
+    }
+
+    fn made(&self, stage: &PlatformStage) -> BTreeSet<Digest> {
+        let file = self
+            .session
+            .cache
+            .entry(CacheKind::Made, stage.fingerprint.hex());
+        let bytes = digest_cache::own_bytes(&file).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+}
