@@ -94,6 +94,26 @@ impl Machine {
             move |asked| asked.method == "GET" && is_of_tag(asked) && meets(asked),
             Fault::CallAfter(Arc::new(move |asked| met.meet(&image_of(asked), machine))),
         );
+        self.delay(round, machine, is_staged);
+    }
+
+    /// The same for a machine that copies images: it takes the tag for free when it looks for it first.
+    fn harm_copies(&self, round: usize, met: &Arc<Meetings>) {
+        let met = Arc::clone(met);
+        self.proxy.harm_always(
+            |asked| asked.method == "GET" && is_of_tag(asked),
+            Fault::CallAfter(Arc::new(move |asked| met.meet(&image_of(asked), 1))),
+        );
+        self.delay(round, 1, |asked| asked.path.contains("/manifests/"));
+    }
+
+    /// Delays requests, before or after the registry has answered.
+    fn delay(
+        &self,
+        round: usize,
+        machine: usize,
+        is_delayed: impl Fn(&Asked) -> bool + Clone + Send + Sync + 'static,
+    ) {
         for after in [false, true] {
             let delay: Arc<dyn Fn(&Asked) + Send + Sync> = Arc::new(move |asked: &Asked| {
                 let mut hasher = DefaultHasher::new();
@@ -110,7 +130,7 @@ impl Machine {
             } else {
                 Fault::Call(delay)
             };
-            self.proxy.harm_always(is_staged.clone(), fault);
+            self.proxy.harm_always(is_delayed.clone(), fault);
         }
     }
 }
@@ -170,17 +190,43 @@ fn printed(run: &Run) -> BTreeMap<String, String> {
     lines.collect()
 }
 
+/// What is wrong after both machines have put the same images into a registry, and how many were put.
+fn judge(registry: &Registry, machines: &[Machine; 2], runs: [&Run; 2]) -> (Vec<String>, usize) {
+    let [first, second] = runs.map(printed);
+    assert_eq!(first.len(), IMAGES);
+    let mut failures = Vec::new();
+    for (path, digest) in &first {
+        let (repository, tag) = path.split_once(':').unwrap();
+        let there = registry.whole_image(repository, tag);
+        let is_told_by_both = second.get(path) == Some(digest);
+        let is_pinned = machines.iter().all(|machine| {
+            machine.project.read("sparkpack.pins").contains(digest)
+                && machine.project.read("pods.yml").contains(digest)
+        });
+        if there.as_ref() != Some(digest) || !is_told_by_both || !is_pinned {
+            failures.push(format!(
+                "{path} is {there:?}, told were {digest} and {:?}, pinned: {is_pinned}",
+                second.get(path)
+            ));
+        }
+    }
+    (failures, first.len())
+}
+
+/// Two machines with one lock.
+fn machines(registry: &Registry, root: &Root) -> [Machine; 2] {
+    let machines = [Machine::new(registry, root), Machine::new(registry, root)];
+    machines[0].project.succeed(&["lock"]);
+    let lock = machines[0].project.read("sparkpack.lock");
+    machines[1].project.write("sparkpack.lock", &lock);
+    machines
+}
+
 #[test]
 fn two_first_pushes_of_other_bytes_end_in_the_digest_that_both_have_printed_and_pinned() {
     let registry = Registry::with_password(USER, PASSWORD);
     let root = Root::new("race", "race");
-    let machines = [
-        Machine::new(&registry, &root),
-        Machine::new(&registry, &root),
-    ];
-    machines[0].project.succeed(&["lock"]);
-    let lock = machines[0].project.read("sparkpack.lock");
-    machines[1].project.write("sparkpack.lock", &lock);
+    let machines = machines(&registry, &root);
     let (mut failures, mut races, mut raced) = (Vec::new(), 0, 0);
     for round in 0..4 * rounds() {
         let met = Arc::new(Meetings::default());
@@ -191,32 +237,61 @@ fn two_first_pushes_of_other_bytes_end_in_the_digest_that_both_have_printed_and_
             load_other_bytes(&fingerprints, &format!("{round} {number}"));
             machine.harm(round, number, &met);
         }
-        let runs = thread::scope(|scope| {
+        let [first, second] = thread::scope(|scope| {
             let pushes = machines
                 .each_ref()
                 .map(|machine| scope.spawn(|| machine.project.run(&["push"])));
             pushes.map(|push| push.join().unwrap())
         });
-        let [first, second] = runs.each_ref().map(printed);
-        assert_eq!(first.len(), IMAGES);
-        for (path, digest) in &first {
-            races += 1;
-            let (repository, tag) = path.split_once(':').unwrap();
-            let there = registry.whole_image(repository, tag);
-            let is_told_by_both = second.get(path) == Some(digest);
-            let is_pinned = machines.iter().all(|machine| {
-                machine.project.read("sparkpack.pins").contains(digest)
-                    && machine.project.read("pods.yml").contains(digest)
-            });
-            if there.as_ref() != Some(digest) || !is_told_by_both || !is_pinned {
-                failures.push(format!(
-                    "{path} is {there:?}, told were {digest} and {:?}, pinned: {is_pinned}",
-                    second.get(path)
-                ));
-            }
-        }
+        let (failed, of) = judge(&registry, &machines, [&first, &second]);
+        failures.extend(failed);
+        races += of;
         raced += met.both();
     }
     count("P2", "races for a tag", races, &failures);
+    assert!(raced * 2 > races, "only {raced} of {races} were races");
+}
+
+#[test]
+fn a_promotion_and_a_push_of_other_bytes_end_in_the_digest_that_both_have_printed_and_pinned() {
+    let registry = Registry::with_password(USER, PASSWORD);
+    let source = Registry::with_password(USER, PASSWORD);
+    let root = Root::new("race-promote", "race-promote");
+    let machines = machines(&registry, &root);
+    let [pushing, promoting] = &machines;
+    let (main, dev) = (promoting.proxy.host(), source.host());
+    let project = &promoting.project;
+    project.sign_in_to(&[&main, &dev], USER, PASSWORD);
+    let line = format!("registries.main = \"{main}/race\"\n");
+    let both = format!("{line}registries.dev = \"{dev}/race\"\n");
+    project.edit("sparkpack.toml", &line, &both);
+    let (mut failures, mut races, mut raced) = (Vec::new(), 0, 0);
+    for round in 0..rounds() {
+        let met = Arc::new(Meetings::default());
+        for (number, machine) in machines.iter().enumerate() {
+            machine.begin_round(round);
+            let name = |(reference, fingerprint): (String, String)| match number {
+                0 => (reference, fingerprint),
+                _ => (reference.replace(&main, &dev), fingerprint),
+            };
+            let fingerprints = machine.fingerprints().into_iter().map(name).collect();
+            load_other_bytes(&fingerprints, &format!("promote {round} {number}"));
+        }
+        promoting.project.succeed(&["push", "--registry", "dev"]);
+        remove_images(&format!("{dev}/"));
+        pushing.harm(round, 0, &met);
+        promoting.harm_copies(round, &met);
+        let [pushed, promoted] = thread::scope(|scope| {
+            let push = scope.spawn(|| pushing.project.run(&["push"]));
+            let promote = ["promote", "--registry", "dev", "--to", "main"];
+            let promoted = promoting.project.run(&promote);
+            [push.join().unwrap(), promoted]
+        });
+        let (failed, of) = judge(&registry, &machines, [&pushed, &promoted]);
+        failures.extend(failed);
+        races += of;
+        raced += met.both();
+    }
+    count("P2", "races of a promotion with a push", races, &failures);
     assert!(raced * 2 > races, "only {raced} of {races} were races");
 }

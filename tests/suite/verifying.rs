@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{PASSWORD, Registry, StandIn, TestProject, USER, sha256};
+use crate::support::{PASSWORD, Registry, StandIn, TestProject, USER, run, sha256};
 
 const UPSTREAM: &str = "apache/spark:3.5.8-python3";
 
@@ -171,4 +171,14 @@ fn changed(layer: &[u8]) -> Vec<u8> {
     let path = file.to_str().unwrap();
     crate::support::program("sh", &["-c", script, "sh", path]);
     fs_err::read(folder.path().join("layer.tgz.new")).unwrap()
+}
+
+#[test]
+fn a_tag_of_another_commit_cannot_be_looked_for_without_git_which_is_told() {
+    let made = Verifying::new();
+    let mut command = made.project.command(&["verify", "job:0123456789abcdef"]);
+    let told = run(command.env("PATH", "/nonexistent"));
+    assert_eq!(told.code, 2, "{}", told.stderr);
+    let words = "no commit is found that has 0123456789abcdef: git is not installed\nhint: ";
+    assert!(told.stderr.contains(words), "{}", told.stderr);
 }
