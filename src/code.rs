@@ -733,6 +733,9 @@ codes! {
     W129 0
         "A Dockerfile compiles Python to bytecode that is never compared with its source."
         "leave `unchecked-hash` out: `checked-hash`, or the default, is compared"
+    W130 0
+        "A file that would get into an image was not searched for credentials, or not all of it."
+        "unpack it; if it may go into the image as it is, allow it by the line for `[secrets]` that the hint names"
     W131 0
         "An image has a secret that no step of its Dockerfile mounts."
         "correct its name, or leave it out"

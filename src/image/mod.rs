@@ -22,6 +22,7 @@ mod platform;
 mod program;
 mod python;
 mod reference;
+mod zstd;
 
 pub use assemble::{
     AssembledImage, ImageDocuments, ParentImage, as_oci, assemble, oci_image, validate,
@@ -49,3 +50,4 @@ pub use platform::{Platform, PlatformError};
 pub use program::Program;
 pub use python::ImagePython;
 pub use reference::{Reference, ReferenceError, Repository, is_tag};
+pub use zstd::Frames;

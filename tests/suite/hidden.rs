@@ -1275,6 +1275,344 @@ fn wheels_of_an_index_and_of_the_project_are_looked_into() {
     assert_eq!(places, wanted, "{}", run.stderr);
 }
 
+fn with_id(text: &str) -> Vec<u8> {
+    format!("{text}ID = '{}'\n", aws_id()).into_bytes()
+}
+
+/// A zip file with a member whose header has another number at a place: the first is that in the member's own header.
+fn patched(content: &[u8], (own, listed): (usize, usize), value: u16) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    writer.start_file("in.txt", stored).unwrap();
+    writer.write_all(content).unwrap();
+    let mut bytes = writer.finish().unwrap().into_inner();
+    let directory = memchr::memmem::find(&bytes, b"PK\x01\x02").unwrap();
+    for place in [own, directory + listed] {
+        bytes[place..place + 2].copy_from_slice(&value.to_le_bytes());
+    }
+    bytes
+}
+
+/// A zip file with these bytes between its last member and its directory.
+fn with_gap(members: &[(&str, &[u8])], gap: &[u8]) -> Vec<u8> {
+    let mut bytes = zipped(members);
+    let end = bytes.len() - 22;
+    let place = bytes[end + 16..end + 20].try_into().unwrap();
+    let directory = u32::from_le_bytes(place);
+    let moved = directory + u32::try_from(gap.len()).unwrap();
+    bytes[end + 16..end + 20].copy_from_slice(&moved.to_le_bytes());
+    let directory = usize::try_from(directory).unwrap();
+    bytes.splice(directory..directory, gap.iter().copied());
+    bytes
+}
+
+/// Zip files in one another, so many.
+fn nested(content: &[u8], depth: usize) -> Vec<u8> {
+    (0..depth).fold(content.to_vec(), |inner, _| zipped(&[("x", &inner)]))
+}
+
+fn tarred(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    tar.append_data(&mut header, name, content).unwrap();
+    tar.into_inner().unwrap()
+}
+
+fn gzipped(content: &[u8], comment: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    let builder = flate2::GzBuilder::new().comment(comment);
+    let mut writer = builder.write(Vec::new(), flate2::Compression::default());
+    writer.write_all(content).unwrap();
+    writer.finish().unwrap()
+}
+
+fn zstd(content: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(content, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+/// Files with one credential each, and where it is told.
+fn behind() -> Vec<(&'static str, Vec<u8>, String)> {
+    let id = with_id("");
+    let one = zipped(&[("a.py", &id)]);
+    let plain: &[(&str, &[u8])] = &[("a.py", b"VALUE = 1\n")];
+    let mut damaged = patched(&with_id("#"), (6, 8), 0);
+    let sharp = damaged.iter().position(|byte| *byte == b'#').unwrap();
+    damaged[sharp] = b' ';
+    let token = token(&format!("gh{}_", "p"), 36);
+    let wide = |before: &[u8], unit, after: &[u8]| {
+        let text = utf16(&format!("x\r\nID = {}\r\n", aws_id()), unit, false);
+        [before, &text, after].concat()
+    };
+    let binary = [0x90; 5001];
+    let kanji = "\u{6f22}\u{5b57}".repeat(40);
+    let japanese = utf16(
+        &format!("{kanji} {} {kanji}", aws_id()),
+        u16::to_le_bytes,
+        false,
+    );
+    let cases = [
+        (
+            "tool.pyz",
+            [b"#!/usr/bin/env python3\n", &*one].concat(),
+            "/a.py:1:7",
+        ),
+        (
+            "sfx.sh",
+            [&*with_id("#!/bin/sh\n"), &zipped(plain)].concat(),
+            ":2:7",
+        ),
+        (
+            "large.run",
+            [&vec![b' '; 3 << 20], &*one].concat(),
+            "/a.py:1:7",
+        ),
+        ("after.zip", [&*zipped(plain), &id].concat(), ":"),
+        ("between.zip", with_gap(plain, &id), ":"),
+        ("sum.zip", damaged, "/in.txt:1:8"),
+        (
+            "unnamed.zip",
+            zipped(&[("data.bin", &one)]),
+            "/data.bin/a.py:1:7",
+        ),
+        (
+            "prefixed.zip",
+            zipped(&[("run", &[b"#!x\n", &*one].concat())]),
+            "/run/a.py:1:7",
+        ),
+        ("six.zip", nested(&id, 6), "/x/x/x/x/x/x:1:7"),
+        ("zstd.zip", patched(&zstd(&id), (8, 10), 93), "/in.txt:1:7"),
+        ("a.tar.zst", zstd(&tarred("a.py", &id)), "/a.py:1:7"),
+        ("a.py.zst", zstd(&id), ":1:7"),
+        ("a.tar", tarred("a.gz", &gzipped(&id, "")), "/a.gz:1:7"),
+        (
+            "two.tar",
+            [tarred("b", b""), tarred("a.gz", &gzipped(&id, ""))].concat(),
+            "/a.gz:1:7",
+        ),
+        (
+            "end.tar.gz",
+            gzipped(&[&*tarred("b", b"1"), &id].concat(), ""),
+            ":",
+        ),
+        ("comment.gz", gzipped(b"nothing", &aws_id()), ":1:"),
+        ("after.gz", [&*gzipped(b"nothing", ""), &id].concat(), ":"),
+        ("little.bin", wide(&binary, u16::to_le_bytes, &[]), ":2:6"),
+        ("big.bin", wide(&binary, u16::to_be_bytes, &[]), ":2:6"),
+        (
+            "even.bin",
+            wide(&binary[1..], u16::to_le_bytes, &binary),
+            ":2:6",
+        ),
+        ("bare-little.txt", wide(&[], u16::to_le_bytes, &[]), ":2:6"),
+        ("bare-big.txt", wide(&[], u16::to_be_bytes, &[]), ":2:6"),
+        ("kanji.txt", japanese, ":1:"),
+        ("mark.txt", [&[0xff, 0xfe], &*id].concat(), ":1:"),
+    ];
+    let mut all: Vec<_> = cases
+        .into_iter()
+        .map(|(path, content, place)| (path, content, format!("{path}{place}")))
+        .collect();
+    let name: &'static str = Box::leak(format!("names/{token}.txt").into_boxed_str());
+    all.push((name, b"nothing".to_vec(), "names/ghp_….txt:1:1".into()));
+    let folder: &'static str = Box::leak(format!("{token}/x.txt").into_boxed_str());
+    all.push((folder, b"nothing".to_vec(), "ghp_…/x.txt:1:1".into()));
+    let member = zipped(&[(&*format!("{token}.txt"), b"nothing")]);
+    all.push(("member.zip", member, "member.zip/ghp_….txt:1:1".into()));
+    let member = tarred(&format!("{token}.txt"), b"nothing");
+    all.push(("member.tar", member, "member.tar/ghp_….txt:1:1".into()));
+    all
+}
+
+#[test]
+fn what_lies_around_or_deep_in_archives_in_names_and_in_utf_16_is_found() {
+    let project = small::with_folder();
+    let all = behind();
+    for (path, content, _) in &all {
+        put(&project, path, content);
+    }
+    let run = project.run(&["plan"]);
+    let errors = errors(&run);
+    for (path, _, place) in &all {
+        let wanted = format!("error[E114]: docker/side/all/{place}");
+        let is_told = errors.iter().any(|line| line.starts_with(&wanted));
+        assert!(is_told, "{path}: {wanted}\n{}", run.stderr);
+    }
+    assert_eq!(errors.len(), all.len(), "each once: {}", run.stderr);
+    let token = token(&format!("gh{}_", "p"), 36);
+    assert!(!run.stderr.contains(&token), "{}", run.stderr);
+    allow(
+        &project,
+        &[
+            ("**", "aws-access-key"),
+            ("docker/side/all/names/ghp_*.txt", "github-token"),
+        ],
+    );
+    let left = project.run(&["plan"]);
+    assert_eq!(self::errors(&left).len(), 3, "{}", left.stderr);
+    count(
+        "P32",
+        "credentials around and deep in files",
+        all.len(),
+        &[],
+    );
+}
+
+#[test]
+fn passwords_of_urls_are_found_whatever_the_scheme_and_the_host_are() {
+    let project = small::with_folder();
+    let password = "s3cr3tPa55";
+    let found = [
+        "https://me:PASSWORD@[2001:db8::7]:8443/",
+        "HTTPS://me:PASSWORD@[fd00::7]/",
+        "ssh://git:PASSWORD@[fd00::7]:22/x.git",
+        "git+https://me:PASSWORD@git.acme.io/x.git",
+        "PostgreSQL://app:PASSWORD@db.acme.io/x",
+        "postgresql+psycopg://app:PASSWORD@[fe80::7%25eth0]:5432/x",
+        "jdbc:mysql://app:PASSWORD@db.acme.io:3306/x",
+        "jdbc:postgresql://db.acme.io:5432/x?user=app&password=PASSWORD&ssl=true",
+        "jdbc:sqlserver://db.acme.io:1433;databaseName=x;user=app;password=PASSWORD;",
+        "JDBC:snowflake://acme.snowflakecomputing.com/?user=app&amp;PWD=PASSWORD",
+        "jdbc:oracle:thin:app/PASSWORD@db.acme.io:1521:main",
+        "jdbc:oracle:thin:app/PASSWORD@//db.acme.io:1521/main",
+    ];
+    let harmless = [
+        "https://me:PASSWORD@[::1]:8443/",
+        "https://user:password@[2001:db8::7]/",
+        "https://me:${PASSWORD}@[2001:db8::7]/",
+        "SSH://git:<password>@git.acme.io/x",
+        "https://[2001:db8::7]:8443/x@y:z",
+        "jdbc:postgresql://localhost/x?user=app&password=PASSWORD",
+        "jdbc:postgresql://db.acme.io/x?user=app&password=${PASSWORD}",
+        "jdbc:postgresql://db.acme.io/x?user=app&password=",
+        "jdbc:postgresql://db.acme.io/x?passwordCharacterEncoding=utf8",
+        "jdbc:oracle:thin:scott/tiger@db.acme.io:1521:main",
+        "jdbc:derby:memory:x;password=PASSWORD",
+    ];
+    let text = |urls: &[&str]| {
+        let lines = urls
+            .iter()
+            .map(|url| format!("URL = '{}'\n", url.replace("PASSWORD", password)));
+        lines.collect::<String>()
+    };
+    put(&project, "found.py", text(&found).as_bytes());
+    // A variable is named so, and not filled in.
+    let bare = text(&harmless).replace(&format!("{{{password}}}"), "{PASSWORD}");
+    put(&project, "harmless.py", bare.as_bytes());
+    let run = project.run(&["plan"]);
+    let wanted = (1..=found.len()).map(|line| format!("docker/side/all/found.py:{line}:"));
+    let errors = errors(&run);
+    for wanted in wanted {
+        assert!(
+            errors.iter().any(|line| line.contains(&wanted)),
+            "{wanted} {}",
+            run.stderr
+        );
+    }
+    assert_eq!(errors.len(), found.len(), "{}", run.stderr);
+    put(&project, "found.py", b"");
+    let dockerfile = project.read("docker/side/Dockerfile");
+    for (url, code) in [
+        ("HTTPS://me:s3cr3tPa55@git.acme.io/x", "E112"),
+        ("https://me:s3cr3tPa55@[2001:db8::7]:8443/x", "E112"),
+        ("ssh://git:s3cr3tPa55@[fd00::7]:22/x.git", "E114"),
+    ] {
+        let line = format!("{dockerfile}RUN fetch {url}\n");
+        project.write("docker/side/Dockerfile", &line);
+        let run = project.run(&["plan"]);
+        let wanted = format!("error[{code}]: docker/side/Dockerfile:");
+        assert!(run.stderr.contains(&wanted), "{url}: {}", run.stderr);
+        assert!(!run.stderr.contains(password), "{url}: {}", run.stderr);
+    }
+}
+
+/// What is packed so that nothing here unpacks it, or lies behind a bound; and a part of what is told of it.
+fn unsearched() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let junk = drawn(ALL, 300, 4).into_bytes();
+    let begun = |magic: &[u8]| [magic, &junk].concat();
+    let id = with_id("");
+    let gz = gzipped(&drawn(ALL, 3000, 9).into_bytes(), "");
+    let lost = zipped(&[("lost.py", &id)]);
+    let lost = &lost[..memchr::memmem::find(&lost, b"PK\x01\x02").unwrap()];
+    vec![
+        ("a.tar.xz", begun(b"\xfd7zXZ\0"), "packed by xz"),
+        ("a.tar.bz2", begun(b"BZh91AY&SY"), "packed by bzip2"),
+        ("a.7z", begun(b"7z\xbc\xaf\x27\x1c"), "packed by 7-Zip"),
+        ("a.rar", begun(b"Rar!\x1a\x07\x01\0"), "packed by rar"),
+        ("a.lz4", begun(b"\x04\x22\x4d\x18"), "packed by lz4"),
+        (
+            "a.lzma",
+            begun(b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0"),
+            "packed by lzma",
+        ),
+        ("a.tar.Z", begun(b"\x1f\x9d\x90"), "packed by compress"),
+        (
+            "in.whl",
+            zipped(&[("own/a.xz", &begun(b"\xfd7zXZ\0"))]),
+            "packed by xz",
+        ),
+        (
+            "in.tar.gz",
+            gzipped(&tarred("a.bz2", &begun(b"BZh91AY&SY")), ""),
+            "packed by bzip2",
+        ),
+        ("bzip2.zip", patched(&junk, (8, 10), 12), "packed by bzip2"),
+        ("lzma.zip", patched(&junk, (8, 10), 14), "packed by lzma"),
+        ("locked.zip", patched(&junk, (6, 8), 1), "it is encrypted"),
+        ("cut.gz", gz[..gz.len() / 2].to_vec(), "it is damaged"),
+        (
+            "cut.zip",
+            zipped(&[("a", &junk)])[..200].to_vec(),
+            "a zip file that is damaged",
+        ),
+        (
+            "lost.zip",
+            with_gap(&[("a.py", b"1")], lost),
+            "its directory does not name",
+        ),
+        ("deep.zip", nested(b"1", 12), "an archive in 10 others"),
+    ]
+}
+
+#[test]
+fn what_cannot_be_searched_is_told_once_with_its_reason_and_can_be_allowed() {
+    let project = small::with_folder();
+    let all = unsearched();
+    for (path, content, _) in &all {
+        put(&project, path, content);
+    }
+    put(&project, "twice/a.xz", &all[0].1);
+    let run = project.succeed(&["plan"]);
+    let told: Vec<&str> = run
+        .stderr
+        .lines()
+        .filter(|line| line.contains("[W130]"))
+        .collect();
+    for (path, _, why) in &all {
+        let wanted = format!("warning[W130]: docker/side/all/{path}");
+        let of_file = told.iter().filter(|line| line.starts_with(&wanted));
+        let of_file: Vec<_> = of_file.collect();
+        assert!(
+            of_file.len() == 1 && of_file[0].contains(why),
+            "{path}: {of_file:?} {}",
+            run.stderr
+        );
+    }
+    assert_eq!(told.len(), all.len() + 1, "{}", run.stderr);
+    let again = project.succeed(&["plan"]);
+    assert_eq!(
+        again.stderr.matches("[W130]").count(),
+        told.len(),
+        "what was kept is told too"
+    );
+    allow(&project, &[("docker/side/all", "unsearched")]);
+    let run = project.succeed(&["plan"]);
+    assert!(!run.stderr.contains("W130"), "{}", run.stderr);
+    count("P32", "files that cannot be searched", all.len(), &[]);
+}
+
 /// Runs `plan` under strace, and counts how often it opens files of the image.
 fn opened(project: &TestProject) -> (Run, usize) {
     let trace = project.home().join("trace");

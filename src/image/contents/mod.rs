@@ -9,7 +9,6 @@ mod runtime;
 mod scan;
 mod spark;
 mod tree;
-mod zstd;
 
 pub use facts::ContentFacts;
 pub use python::{Distribution, PythonFacts, normalise};

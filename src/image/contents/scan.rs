@@ -3,10 +3,7 @@ use std::{
     io::{self, BufRead, BufReader, Read},
 };
 
-use super::{
-    super::{ImageConfig, ImageError},
-    zstd::Frames,
-};
+use super::super::{ImageConfig, ImageError, zstd::Frames};
 use flate2::bufread::MultiGzDecoder;
 
 /// A layer with more files is refused: their names would take more memory than a run may have.

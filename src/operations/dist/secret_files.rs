@@ -20,6 +20,7 @@ use crate::{
         exclusions::SourceRules,
         file_trees::Rules,
         requirements::{FilePlace, LockedWheel},
+        secrets::SecretFinding,
         source::Origin,
         tree::{Content, Entry, Location},
     },
@@ -38,6 +39,15 @@ pub(super) struct Suspect {
     pub(super) is_checked: bool,
 }
 
+impl Suspect {
+    /// The path of what was found in it.
+    pub(super) fn place_of(&self, finding: &SecretFinding) -> PathBuf {
+        let mut path = self.path.clone();
+        path.extend(finding.member.as_deref());
+        path
+    }
+}
+
 /// Collects the files of images.
 pub(super) struct SecretFiles<'a> {
     session: &'a Session<'a>,
@@ -45,6 +55,8 @@ pub(super) struct SecretFiles<'a> {
     /// The project's folder without symbolic links.
     root: PathBuf,
     pub(super) suspects: Vec<Suspect>,
+    /// The names of files, with folders, and of symbolic links with what they lead to.
+    pub(super) names: BTreeSet<String>,
     seen: BTreeSet<(VerdictKey, PathBuf)>,
     /// Whether each wheel is installed, so that it is known what is in it.
     pub(super) are_all_known: bool,
@@ -58,6 +70,7 @@ impl<'a> SecretFiles<'a> {
             installations,
             root: fs_err::canonicalize(root).unwrap_or_else(|_| root.clone()),
             suspects: Vec::new(),
+            names: BTreeSet::new(),
             seen: BTreeSet::new(),
             are_all_known: true,
         }
@@ -88,11 +101,13 @@ impl<'a> SecretFiles<'a> {
     }
 
     fn entry(&mut self, entry: &Entry) {
-        if let Content::File {
-            digest, location, ..
-        } = &entry.content
-        {
-            self.file(digest, location);
+        match &entry.content {
+            Content::File {
+                digest, location, ..
+            } => self.file(digest, location),
+            Content::Symlink { target } => {
+                self.names.insert(format!("{} → {target}", entry.path));
+            }
         }
     }
 
@@ -103,6 +118,7 @@ impl<'a> SecretFiles<'a> {
         };
         let path = self.shown(file);
         let name = path.to_string_lossy().into_owned();
+        self.names.insert(name.clone());
         self.add(Suspect {
             key: key_of(digest, &name),
             path,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rayon::prelude::*;
@@ -23,7 +23,7 @@ use crate::{
         FILE_NAME,
         ignore::{Digests as _, escaped},
         place::{Defect, Place},
-        secrets::{Allowance, SecretFinding, SecretRule, allow_line, scan_file},
+        secrets::{Allowance, SecretFinding, SecretRule, allow_line, in_name, scan_file},
         tree::Location,
     },
 };
@@ -60,8 +60,18 @@ impl Secrets<'_> {
         self.complete(&mut verdicts, &files.suspects)?;
         let mut found = Refusals::default();
         for suspect in &files.suspects {
-            for finding in verdicts.of(&suspect.key).unwrap_or_default() {
+            let findings = verdicts.of(&suspect.key).unwrap_or_default();
+            for finding in findings {
                 self.judge(suspect, finding, &mut found);
+            }
+            self.warn_of_unsearched(suspect, findings, &mut found);
+        }
+        for name in &files.names {
+            let (findings, shown) = in_name(name);
+            for finding in findings {
+                if let Some(rule) = finding.rule() {
+                    self.tell(rule, Path::new(&shown), &finding, &mut found);
+                }
             }
         }
         for layer in layers {
@@ -131,7 +141,9 @@ impl Secrets<'_> {
             }
             let found = found.into_iter();
             if suspect.is_published {
-                all.extend(found.map(|finding| finding.within(member)));
+                let (names, shown) = in_name(member);
+                let found = found.chain(names);
+                all.extend(found.map(|finding| finding.within(&shown)));
             } else {
                 all.extend(found);
             }
@@ -157,12 +169,49 @@ impl Secrets<'_> {
         let Some(rule) = finding.rule() else {
             return;
         };
-        let mut path = suspect.path.clone();
-        path.extend(finding.member.as_deref());
+        if rule == SecretRule::Unsearched {
+            return;
+        }
+        let path = suspect.place_of(finding);
         if suspect.is_published && finding.is_key_of_tests() {
             return;
         }
         self.tell(rule, &path, finding, found);
+    }
+
+    /// Tells what of a file was not searched: once for each reason, however many files in it there are.
+    fn warn_of_unsearched(
+        &self,
+        suspect: &Suspect,
+        findings: &[SecretFinding],
+        found: &mut Refusals,
+    ) {
+        let mut told: BTreeMap<&str, (PathBuf, usize)> = BTreeMap::new();
+        for finding in findings {
+            let path = suspect.place_of(finding);
+            let is_told = finding.rule() == Some(SecretRule::Unsearched)
+                && !(suspect.is_published && finding.is_key_of_tests())
+                && !self.is_allowed(SecretRule::Unsearched, &path, &mut found.used);
+            if is_told {
+                let why = finding.why.as_deref().unwrap_or_default();
+                told.entry(why).or_insert((path, 0)).1 += 1;
+            }
+        }
+        for (why, (path, count)) in told {
+            let shown = escaped(&path);
+            let more = match count {
+                1 => String::new(),
+                2 => "; so is one more file in it".to_owned(),
+                _ => format!("; so are {} more files in it", count - 1),
+            };
+            let message =
+                format!("was not searched for credentials, or not all of it: {why}{more}");
+            let allow = allow_line(&shown, SecretRule::Unsearched);
+            let hint = format!("unpack it; if it may go into the image as it is, {allow}");
+            let place = Place::of_line(&shown, 1);
+            let warning = Defect::new(Code::W130, place, message).hint(hint);
+            self.session.events.warn(&warning);
+        }
     }
 
     fn tell(&self, rule: SecretRule, path: &Path, finding: &SecretFinding, found: &mut Refusals) {
@@ -175,8 +224,9 @@ impl Secrets<'_> {
             line: finding.line,
             column: finding.column,
         };
+        let start = if finding.is_name { "its name " } else { "" };
         let message = format!(
-            "looks like {} (`{rule}`): {}",
+            "{start}looks like {} (`{rule}`): {}",
             rule.what(),
             finding.masked()
         );

@@ -92,20 +92,27 @@ fn is_secret(name: &str) -> bool {
 
 /// The host of the first URL that holds a password which is written out.
 fn host_behind_password(text: &str) -> Option<&str> {
-    let behind = |scheme: &str| {
-        text.match_indices(scheme).find_map(|(start, _)| {
-            let rest = &text[start + scheme.len()..];
-            let end = rest.find(|character: char| {
-                character.is_ascii_whitespace() || "/\"'`,;)]}<>?#".contains(character)
-            });
-            let authority = &rest[..end.unwrap_or(rest.len())];
-            let (user, host) = authority.rsplit_once('@')?;
-            let (_, password) = user.split_once(':')?;
-            let is_written = !password.is_empty() && !password.contains(['$', '*', '{', '%']);
-            (is_written && !host.is_empty()).then_some(host)
-        })
-    };
-    behind("https://").or_else(|| behind("http://"))
+    text.match_indices("://").find_map(|(start, mark)| {
+        let before = text[..start].to_ascii_lowercase();
+        if !before.ends_with("http") && !before.ends_with("https") {
+            return None;
+        }
+        let rest = &text[start + mark.len()..];
+        let end = rest.find(|character: char| {
+            character.is_ascii_whitespace() || "/\"'`,;)}<>?#".contains(character)
+        });
+        let authority = &rest[..end.unwrap_or(rest.len())];
+        let (user, host) = authority.rsplit_once('@')?;
+        // A bracket is part of an address, or stands around the URL.
+        let host = match host.find(']') {
+            Some(end) if host.starts_with('[') => &host[..=end],
+            Some(end) => &host[..end],
+            None => host,
+        };
+        let (_, password) = user.split_once(':')?;
+        let is_written = !password.is_empty() && !password.contains(['$', '*', '{', '%', ']']);
+        (is_written && !host.is_empty()).then_some(host)
+    })
 }
 
 /// Whether a value can be a secret: it is written out, and no path, number, yes or no.

@@ -23,7 +23,8 @@ pub struct Allowance {
 /// What to write to allow what a rule finds at a path.
 #[must_use]
 pub fn allow_line(path: &str, rule: SecretRule) -> String {
-    let path = globset::escape(path);
+    // A credential in the name of a file is shown in part: `ghp_…`.
+    let path = globset::escape(path).replace('…', "*");
     format!(
         "write `allow = [{{ path = \"{path}\", rule = \"{rule}\" }}]` under `[secrets]` in sparkpack.toml"
     )

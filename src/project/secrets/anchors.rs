@@ -4,7 +4,7 @@ use std::{ops::Range, sync::OnceLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use super::{hit::Hit, keys, tokens};
+use super::{hit::Hit, keys, tokens, urls};
 
 /// Gets a text, and where an anchor begins and ends in it.
 type Check = fn(&[u8], usize, usize) -> Option<Hit>;
@@ -13,13 +13,15 @@ type Check = fn(&[u8], usize, usize) -> Option<Hit>;
 const NEAR: usize = 8;
 
 /// None of them holds another one, or begins with what another one ends with.
-const ANCHORS: [(&str, Check); 44] = [
+const ANCHORS: [(&str, Check); 46] = [
     ("PRIVATE KEY", keys::pem),
     ("PuTTY-User-Key-File-", keys::putty),
     ("LS0tLS1CRUdJTi", keys::encoded_pem),
     ("auth\"", auth),
     ("current-context", keys::kubeconfig),
-    ("://", keys::url_password),
+    ("://", urls::url_password),
+    ("jdb", urls::jdbc),
+    ("JDB", urls::jdbc),
     ("AKIA", tokens::aws_access_key),
     ("ASIA", tokens::aws_access_key),
     ("secret", tokens::aws_secret_key),
@@ -74,13 +76,23 @@ fn slack(text: &[u8], start: usize, end: usize) -> Option<Hit> {
 
 fn automaton() -> Option<&'static AhoCorasick> {
     static AUTOMATON: OnceLock<Option<AhoCorasick>> = OnceLock::new();
-    let made = AUTOMATON.get_or_init(|| {
-        let anchors = ANCHORS.iter().map(|(anchor, _)| anchor);
-        let mut builder = AhoCorasick::builder();
-        let builder = builder.match_kind(MatchKind::LeftmostFirst);
-        builder.kind(Some(AhoCorasickKind::DFA)).build(anchors).ok()
+    AUTOMATON.get_or_init(|| finder(0)).as_ref()
+}
+
+/// What finds the anchors whose characters are parted by so many zero bytes.
+pub(super) fn finder(zeros: usize) -> Option<AhoCorasick> {
+    let anchors = ANCHORS.iter().map(|(anchor, _)| {
+        let spread = anchor.bytes().flat_map(|byte| {
+            let zeros = std::iter::repeat_n(0, zeros);
+            std::iter::once(byte).chain(zeros)
+        });
+        let mut spread: Vec<u8> = spread.collect();
+        spread.truncate(spread.len() - zeros);
+        spread
     });
-    made.as_ref()
+    let mut builder = AhoCorasick::builder();
+    let builder = builder.match_kind(MatchKind::LeftmostFirst);
+    builder.kind(Some(AhoCorasickKind::DFA)).build(anchors).ok()
 }
 
 /// Every credential of a text whose anchor begins in `part` of it.

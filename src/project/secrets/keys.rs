@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use super::{
     SecretRule,
     hit::Hit,
-    placeholders::{is_no_host, is_no_password, is_placeholder, is_random},
+    placeholders::{is_no_password, is_random},
     value::{after, base64, before, has, literal, run, value_after},
 };
 
@@ -173,29 +173,4 @@ pub(super) fn kubeconfig(text: &[u8], start: usize, _: usize) -> Option<Hit> {
         }
     }
     None
-}
-
-/// The user, password and host of a URL.
-pub(super) fn url_password(text: &[u8], start: usize, end: usize) -> Option<Hit> {
-    let scheme = before(text, start, 1).first()?;
-    let authority = run(text, end, 600, |byte| {
-        !byte.is_ascii_whitespace()
-            && !byte.is_ascii_control()
-            && !b"/?#\"'`<>\\,;|^[]()".contains(&byte)
-    });
-    let authority = &text[authority];
-    let at = memchr::memrchr(b'@', authority)?;
-    let (user, host) = (&authority[..at], &authority[at + 1..]);
-    let colon = memchr::memchr(b':', user)?;
-    let (name, password) = (&user[..colon], &user[colon + 1..]);
-    let is_secret = scheme.is_ascii_alphanumeric()
-        && !is_no_password(password)
-        && !name.eq_ignore_ascii_case(password)
-        && (name.is_empty() || !is_placeholder(name))
-        && !is_no_host(host);
-    let from = end + colon + 1;
-    is_secret.then_some(Hit {
-        rule: SecretRule::UrlPassword,
-        value: from..from + password.len(),
-    })
 }

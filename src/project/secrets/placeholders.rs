@@ -57,7 +57,7 @@ const BEFORE: [&str; 6] = ["my", "super", "some", "the", "db", "new"];
 const LONGEST_WORD: usize = 8;
 
 /// Hosts that are nobody's.
-const HOSTS: [&str; 14] = [
+const HOSTS: [&str; 17] = [
     "localhost",
     "host",
     "hostname",
@@ -67,6 +67,9 @@ const HOSTS: [&str; 14] = [
     "domain",
     "0.0.0.0",
     "[::1]",
+    "[::]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::ffff:127.0.0.1]",
     "db",
     "database",
     "address",
@@ -237,6 +240,7 @@ mod tests {
             "localhost:5432",
             "127.0.0.1:80",
             "[::1]",
+            "[::1]:8080",
             "example.com",
             "db.example.org:1",
             "a.test",
@@ -247,6 +251,8 @@ mod tests {
         for host in [
             "db.acme.io:5432",
             "10.0.0.7",
+            "[2001:db8::7]",
+            "[fd00::7]:5432",
             "github.com",
             "warehouse:5439",
         ] {

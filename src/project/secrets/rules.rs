@@ -63,6 +63,7 @@ rules! {
     Pypirc "pypirc" "a password in a .pypirc"
     SlackToken "slack-token" "a token or a webhook of Slack"
     StripeKey "stripe-key" "a live key of Stripe"
+    Unsearched "unsearched" "an archive or a packed file that cannot be searched"
     UrlPassword "url-password" "a password in a URL"
     VaultToken "vault-token" "a token of Vault"
 }

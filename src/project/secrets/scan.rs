@@ -1,17 +1,11 @@
 //! Reads a file piece by piece, and looks for credentials in it.
 
-use std::{
-    io::{self, Read},
-    ops::Range,
-    path::Path,
-};
+use std::io::{self, Read};
 
-use serde::{Deserialize, Serialize};
-
-use super::{NamedKind, SecretRule, anchors, hit::Hit, names, stores};
+use super::{NamedKind, SecretFinding, anchors, hit::Hit, names, stores, wide};
 
 /// The bytes that are read at once.
-const PIECE: usize = 1 << 20;
+pub(super) const PIECE: usize = 1 << 20;
 
 /// How far a credential reaches behind its anchor.
 const AHEAD: usize = 64 << 10;
@@ -25,99 +19,38 @@ const MOST: usize = 20;
 /// The beginning of a file, by which its encoding is told.
 const SAMPLE: usize = 4 << 10;
 
-/// Something that looks like a credential.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct SecretFinding {
-    /// The name of its rule.
-    rule: String,
-    /// 1 is the first line.
-    pub line: usize,
-    /// 1 is the first character of the line.
-    pub column: usize,
-    /// The first characters of the value, four at most.
-    pub beginning: String,
-    /// The length of the value, in characters.
-    pub length: usize,
-    /// The path in the archive that the file is, if it is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub member: Option<String>,
-}
-
-impl SecretFinding {
-    /// Its rule; `None` if it was kept by another version.
-    #[must_use]
-    pub fn rule(&self) -> Option<SecretRule> {
-        SecretRule::named(&self.rule)
-    }
-
-    /// Whether it is what anybody can make for a test, in the folder of a package's tests.
-    #[must_use]
-    pub fn is_key_of_tests(&self) -> bool {
-        let member = Path::new(self.member.as_deref().unwrap_or_default());
-        let folders = member.parent().into_iter().flatten();
-        let mut names = folders.filter_map(|name| name.to_str());
-        self.rule().is_some_and(SecretRule::is_self_made)
-            && names.any(|name| ["test", "tests", "testing", "testdata"].contains(&name))
-    }
-
-    /// The same in a member of an archive.
-    #[must_use]
-    pub fn within(self, member: &str) -> Self {
-        let member = match self.member {
-            Some(inner) => format!("{member}/{inner}"),
-            None => member.to_owned(),
-        };
-        Self {
-            member: Some(member),
-            ..self
-        }
-    }
-
-    /// The value as messages show it.
-    #[must_use]
-    pub fn masked(&self) -> String {
-        format!("{}… ({} characters)", self.beginning, self.length)
-    }
-}
-
-/// How the bytes of a file become text.
+/// How the bytes of a file become text, if they are not the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TextEncoding {
-    /// They are the text.
-    Bytes,
     Utf16Little,
     Utf16Big,
 }
 
 impl TextEncoding {
     /// That of a file which begins with these bytes: by its mark, or because nearly every other byte is zero.
-    fn of(sample: &[u8]) -> Self {
+    fn of(sample: &[u8]) -> Option<Self> {
         if sample.starts_with(&[0xff, 0xfe]) {
-            return Self::Utf16Little;
+            return Some(Self::Utf16Little);
         }
         if sample.starts_with(&[0xfe, 0xff]) {
-            return Self::Utf16Big;
+            return Some(Self::Utf16Big);
         }
         let pairs = sample.as_chunks::<2>().0;
         let is_text = |byte: u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
         let most = |found: usize| pairs.len() >= 4 && found * 10 >= pairs.len() * 7;
         let count = |is: &dyn Fn(&[u8; 2]) -> bool| pairs.iter().filter(|pair| is(pair)).count();
         if most(count(&|pair| pair[1] == 0 && is_text(pair[0]))) {
-            Self::Utf16Little
+            Some(Self::Utf16Little)
         } else if most(count(&|pair| pair[0] == 0 && is_text(pair[1]))) {
-            Self::Utf16Big
+            Some(Self::Utf16Big)
         } else {
-            Self::Bytes
+            None
         }
     }
 
     /// Adds the text of these bytes. The bytes of half a character are returned.
     fn decode<'b>(self, bytes: &'b [u8], text: &mut Vec<u8>) -> &'b [u8] {
         let unit: fn([u8; 2]) -> u16 = match self {
-            Self::Bytes => {
-                text.extend_from_slice(bytes);
-                return &[];
-            }
             Self::Utf16Little => u16::from_le_bytes,
             Self::Utf16Big => u16::from_be_bytes,
         };
@@ -131,7 +64,103 @@ impl TextEncoding {
     }
 }
 
-/// A scan that is under way.
+/// A scan that is under way: it is given a file piece by piece.
+pub(super) struct Scanner {
+    /// What the bytes are as they stand.
+    bytes: Window,
+    /// What they are as UTF-16, if they begin as such a text; and the half of a character that was left.
+    decoded: Option<(TextEncoding, Window)>,
+    rest: Vec<u8>,
+}
+
+impl Scanner {
+    /// For bytes that are no file of their own.
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: Window::default(),
+            decoded: None,
+            rest: Vec::new(),
+        }
+    }
+
+    /// For a file that begins with these bytes, and has a name of this kind.
+    pub(super) fn of_file(beginning: &[u8], kind: NamedKind) -> Self {
+        let mut scanner = Self::new();
+        let sample = &beginning[..beginning.len().min(SAMPLE)];
+        let window = &mut scanner.bytes;
+        window.text.extend_from_slice(beginning);
+        window.keep(stores::hit(beginning).into_iter().collect(), 1);
+        if let Some(encoding) = TextEncoding::of(sample) {
+            let mut decoded = Window::default();
+            scanner.rest = encoding.decode(beginning, &mut decoded.text).to_vec();
+            decoded.keep(names::hits(kind, &decoded.text), 1);
+            decoded.look(false);
+            scanner.decoded = Some((encoding, decoded));
+        } else {
+            window.keep(names::hits(kind, &window.text), 1);
+        }
+        scanner.bytes.look(false);
+        scanner
+    }
+
+    /// Looks at what follows.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.text.extend_from_slice(bytes);
+        self.bytes.look(false);
+        if let Some((encoding, window)) = &mut self.decoded {
+            self.rest.extend_from_slice(bytes);
+            let rest = encoding.decode(&self.rest, &mut window.text).to_vec();
+            self.rest = rest;
+            window.look(false);
+        }
+    }
+
+    /// Pushes all that a reader gives.
+    pub(super) fn push_all(&mut self, reader: &mut dyn Read) -> io::Result<()> {
+        let mut piece = Vec::new();
+        loop {
+            piece.clear();
+            reader.take(PIECE as u64).read_to_end(&mut piece)?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            self.push(&piece);
+        }
+    }
+
+    /// Everything that was found.
+    pub(super) fn finished(mut self) -> Vec<SecretFinding> {
+        self.bytes.look(true);
+        let Some((_, mut decoded)) = self.decoded else {
+            return self.bytes.finished();
+        };
+        decoded.look(true);
+        // Both are of the same bytes; the text knows the places better.
+        let more = self.bytes.finished().into_iter();
+        let more = more.filter(|one| !decoded.found.iter().any(|other| one.is_like(other)));
+        let more: Vec<SecretFinding> = more.collect();
+        decoded.found.extend(more);
+        decoded.finished()
+    }
+}
+
+/// Looks for credentials in what a reader gives, which has a name of this kind.
+///
+/// # Errors
+/// What the reader tells.
+pub fn scan(reader: &mut dyn Read, kind: NamedKind) -> io::Result<Vec<SecretFinding>> {
+    let mut beginning = Vec::new();
+    reader.take(PIECE as u64).read_to_end(&mut beginning)?;
+    let mut scanner = Scanner::of_file(&beginning, kind);
+    if beginning.len() == PIECE {
+        drop(beginning);
+        scanner.push_all(reader)?;
+    }
+    Ok(scanner.finished())
+}
+
+/// A text of which a part was looked at.
+#[derive(Default)]
 struct Window {
     text: Vec<u8>,
     /// Where the part begins that was not looked at.
@@ -142,40 +171,6 @@ struct Window {
     found: Vec<SecretFinding>,
 }
 
-/// Looks for credentials in what a reader gives, which has a name of this kind.
-///
-/// # Errors
-/// What the reader tells.
-pub fn scan(reader: &mut dyn Read, kind: NamedKind) -> io::Result<Vec<SecretFinding>> {
-    let mut bytes = Vec::new();
-    let mut window = Window {
-        text: Vec::new(),
-        fresh: 0,
-        lines: 0,
-        columns: 0,
-        found: Vec::new(),
-    };
-    let mut encoding = None;
-    loop {
-        let held = bytes.len();
-        reader.take(PIECE as u64).read_to_end(&mut bytes)?;
-        let is_last = bytes.len() == held;
-        let is_first = encoding.is_none();
-        let known =
-            *encoding.get_or_insert_with(|| TextEncoding::of(&bytes[..bytes.len().min(SAMPLE)]));
-        let rest = known.decode(&bytes, &mut window.text).to_vec();
-        if is_first {
-            window.keep(stores::hit(&bytes).into_iter().collect());
-            window.keep(names::hits(kind, &window.text));
-        }
-        bytes = rest;
-        window.look(is_last);
-        if is_last {
-            return Ok(window.finished());
-        }
-    }
-}
-
 impl Window {
     /// Looks at what is fresh; of what is not the last, only at what is followed by enough.
     fn look(&mut self, is_last: bool) {
@@ -184,42 +179,37 @@ impl Window {
         if end <= self.fresh {
             return;
         }
-        let hits = anchors::hits(&self.text, self.fresh..end);
-        self.keep(hits);
+        let part = self.fresh..end;
+        let hits = anchors::hits(&self.text, part.clone());
+        self.keep(hits, 1);
+        let hits = wide::hits(&self.text, part);
+        self.keep(hits, 2);
         self.fresh = end;
         let gone = end.saturating_sub(BEHIND);
         self.pass_over(gone);
     }
 
-    fn keep(&mut self, hits: Vec<Hit>) {
+    /// Keeps what was found in a text, of whose bytes each, or every other one, is a character.
+    fn keep(&mut self, hits: Vec<Hit>, step: usize) {
         for hit in hits {
-            let finding = self.finding(&hit);
-            let same = self.found.iter().filter(|other| other.rule == finding.rule);
+            let finding = self.finding(&hit, step);
+            let same = self
+                .found
+                .iter()
+                .filter(|other| other.is_same_rule(&finding));
             if same.count() < MOST && !self.found.contains(&finding) {
                 self.found.push(finding);
             }
         }
     }
 
-    fn finding(&self, hit: &Hit) -> SecretFinding {
-        let Range { start, end } = hit.value.clone();
-        let end = end.min(self.text.len());
-        let (lines, columns) = self.counted(start);
-        let value = String::from_utf8_lossy(&self.text[start..end]);
-        let value = value.trim();
-        let length = value.chars().count();
-        // Of a short one the first characters would tell too much, and of a binary one nothing.
-        let shown = (length / 4).min(4);
-        let beginning: String = value.chars().take(shown).collect();
-        let is_plain = beginning.bytes().all(|byte| byte.is_ascii_graphic());
-        SecretFinding {
-            rule: hit.rule.name().to_owned(),
-            line: lines + 1,
-            column: columns + 1,
-            beginning: if is_plain { beginning } else { String::new() },
-            length,
-            member: None,
-        }
+    fn finding(&self, hit: &Hit, step: usize) -> SecretFinding {
+        let end = hit.value.end.min(self.text.len());
+        let (lines, columns) = self.counted(hit.value.start);
+        let value = self.text[hit.value.start..end].iter().step_by(step);
+        let value: Vec<u8> = value.copied().collect();
+        let place = (lines + 1, columns / step + 1);
+        SecretFinding::of_value(hit.rule, place, &String::from_utf8_lossy(&value))
     }
 
     /// The lines before `at`, and the characters of its line before it.
@@ -269,7 +259,13 @@ mod tests {
         let found = scan(&mut &bytes[..], NamedKind::Other).unwrap();
         let found = found.into_iter();
         found
-            .map(|found| (found.rule, found.line, found.column))
+            .map(|found| {
+                (
+                    found.rule().unwrap().name().to_owned(),
+                    found.line,
+                    found.column,
+                )
+            })
             .collect()
     }
 

@@ -1,3 +1,5 @@
+//! Streams that are compressed by zstd.
+
 use std::io::{self, BufRead, Read};
 
 use ruzstd::decoding::{
@@ -6,14 +8,15 @@ use ruzstd::decoding::{
 };
 
 /// The decompressed bytes of all frames of a zstd stream. A layer may have several, and some that hold no data.
-pub(super) struct Frames<R> {
+pub struct Frames<R> {
     reader: R,
     decoder: FrameDecoder,
     has_begun: bool,
 }
 
 impl<R: BufRead> Frames<R> {
-    pub(super) fn new(reader: R) -> Self {
+    /// Of what a reader gives.
+    pub fn new(reader: R) -> Self {
         Self {
             reader,
             decoder: FrameDecoder::new(),
