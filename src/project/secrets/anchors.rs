@@ -76,23 +76,17 @@ fn slack(text: &[u8], start: usize, end: usize) -> Option<Hit> {
 
 fn automaton() -> Option<&'static AhoCorasick> {
     static AUTOMATON: OnceLock<Option<AhoCorasick>> = OnceLock::new();
-    AUTOMATON.get_or_init(|| finder(0)).as_ref()
+    let made = AUTOMATON.get_or_init(|| {
+        let anchors = anchors();
+        let mut builder = AhoCorasick::builder();
+        let builder = builder.match_kind(MatchKind::LeftmostFirst);
+        builder.kind(Some(AhoCorasickKind::DFA)).build(anchors).ok()
+    });
+    made.as_ref()
 }
 
-/// What finds the anchors whose characters are parted by so many zero bytes.
-pub(super) fn finder(zeros: usize) -> Option<AhoCorasick> {
-    let anchors = ANCHORS.iter().map(|(anchor, _)| {
-        let spread = anchor.bytes().flat_map(|byte| {
-            let zeros = std::iter::repeat_n(0, zeros);
-            std::iter::once(byte).chain(zeros)
-        });
-        let mut spread: Vec<u8> = spread.collect();
-        spread.truncate(spread.len() - zeros);
-        spread
-    });
-    let mut builder = AhoCorasick::builder();
-    let builder = builder.match_kind(MatchKind::LeftmostFirst);
-    builder.kind(Some(AhoCorasickKind::DFA)).build(anchors).ok()
+pub(super) fn anchors() -> impl Iterator<Item = &'static str> {
+    ANCHORS.iter().map(|(anchor, _)| *anchor)
 }
 
 /// Every credential of a text whose anchor begins in `part` of it.

@@ -252,7 +252,7 @@ impl Search {
         let mut scanner = Scanner::new();
         if zip.rest(&mut scanner)? {
             found.push(SecretFinding::unsearched(
-                "it holds a file that its directory does not name",
+                "it holds a file that its directory does not name, or names twice",
             ));
         }
         join(&mut found, scanner.finished());

@@ -69,11 +69,13 @@ fn is_tar(beginning: &[u8]) -> bool {
     };
     let written = String::from_utf8_lossy(&header[148..156]);
     let written = written.trim_matches(|letter: char| letter == '\0' || letter == ' ');
+    let Ok(written) = u32::from_str_radix(written, 8) else {
+        return false;
+    };
     let sum = |range: std::ops::Range<usize>| -> u32 {
         header[range].iter().map(|byte| u32::from(*byte)).sum()
     };
-    let sum = sum(0..148) + 8 * u32::from(b' ') + sum(156..512);
-    header[0] != 0 && u32::from_str_radix(written, 8) == Ok(sum)
+    header[0] != 0 && written == sum(0..148) + 8 * u32::from(b' ') + sum(156..512)
 }
 
 /// It has no mark of its own: properties that everybody uses, a size of a dictionary, a length, and a zero.

@@ -2,35 +2,71 @@
 
 use std::{ops::Range, sync::OnceLock};
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind, packed};
 
 use super::{anchors, hit::Hit};
 
 /// How many characters before an anchor belong to its text.
 const BEHIND: usize = 4 << 10;
 
-fn automaton() -> Option<&'static AhoCorasick> {
-    static AUTOMATON: OnceLock<Option<AhoCorasick>> = OnceLock::new();
-    AUTOMATON.get_or_init(|| anchors::finder(1)).as_ref()
+/// What finds the anchors with a zero byte between two characters each.
+enum Finder {
+    Packed(packed::Searcher),
+    /// For a processor on which there is no such one. What would look for a rare byte first would look for zero, which is
+    /// not rare at all where this is used.
+    States(AhoCorasick),
+}
+
+impl Finder {
+    fn new() -> Option<Self> {
+        let spread = |anchor: &str| {
+            let spread = anchor.bytes().flat_map(|byte| [0, byte]);
+            spread.skip(1).collect::<Vec<u8>>()
+        };
+        let anchors: Vec<Vec<u8>> = anchors::anchors().map(spread).collect();
+        let mut config = packed::Config::new();
+        let config = config.match_kind(packed::MatchKind::LeftmostFirst);
+        if let Some(packed) = config.builder().extend(&anchors).build() {
+            return Some(Self::Packed(packed));
+        }
+        let mut builder = AhoCorasick::builder();
+        let builder = builder.match_kind(MatchKind::LeftmostFirst);
+        let builder = builder.kind(Some(AhoCorasickKind::DFA)).prefilter(false);
+        builder.build(&anchors).ok().map(Self::States)
+    }
+
+    /// Where the next anchor from a place on begins and ends.
+    fn next(&self, bytes: &[u8], from: usize) -> Option<Range<usize>> {
+        let rest = bytes.get(from..)?;
+        let found = match self {
+            Self::Packed(packed) => packed.find(rest),
+            Self::States(states) => states.find(rest),
+        }?;
+        Some(from + found.start()..from + found.end())
+    }
+}
+
+fn finder() -> Option<&'static Finder> {
+    static FINDER: OnceLock<Option<Finder>> = OnceLock::new();
+    FINDER.get_or_init(Finder::new).as_ref()
 }
 
 /// Every credential in UTF-16 whose anchor begins in `part` of these bytes. Of the bytes of its value, every other one is
 /// a character: the first one is, and the last one that counts.
 pub(super) fn hits(bytes: &[u8], part: Range<usize>) -> Vec<Hit> {
-    let Some(zero) = memchr::memchr(0, &bytes[part.clone()]) else {
+    let (Some(zero), Some(finder)) = (memchr::memchr(0, &bytes[part.clone()]), finder()) else {
         return Vec::new();
     };
-    let from = (part.start + zero).saturating_sub(1).max(part.start);
-    let found = automaton().into_iter();
-    let found = found.flat_map(|automaton| automaton.find_iter(&bytes[from..]));
+    let mut from = (part.start + zero).saturating_sub(1).max(part.start);
     // Where the text ends that was looked at: of those that begin at even bytes, and at odd ones.
     let mut seen = [0; 2];
     let mut hits = Vec::new();
-    for found in found {
-        let at = from + found.start();
-        if at >= part.end {
-            break;
-        }
+    while let Some(found) = finder
+        .next(bytes, from)
+        .filter(|found| found.start < part.end)
+    {
+        from = found.end;
+        let at = found.start;
         if at < seen[at % 2] {
             continue;
         }

@@ -34,7 +34,7 @@ impl<R: Read + Seek> ReadAndSeek for R {}
 pub(super) fn is_end(bytes: &[u8]) -> bool {
     let reaches = usize::try_from(END_REACHES).unwrap_or(usize::MAX);
     let near = &bytes[bytes.len().saturating_sub(reaches)..];
-    memchr::memmem::rfind(near, END).is_some()
+    memchr::memmem::find(near, END).is_some()
 }
 
 /// Whether a file ends as a zip file does.
