@@ -10,7 +10,7 @@ use std::{
         process::{CommandExt, ExitStatusExt},
     },
     path::PathBuf,
-    process::{Command, Output},
+    process::Command,
     sync::{
         LazyLock,
         atomic::{AtomicUsize, Ordering},
@@ -21,14 +21,12 @@ use std::{
 
 use walkdir::WalkDir;
 
-use crate::support::{Index, Run, SETTLED, TestProject, count, program, run, small, started_by};
+use crate::support::{
+    CHANGING, Call, Index, Run, SETTLED, TestProject, count, each, program, run, small, tampered,
+    trace, traced,
+};
 
 const ROOT: &str = "registry.example/root:1";
-
-/// The system calls that can change anything; `?` marks those that not every machine has.
-const CHANGING: &str = "openat,?open,?creat,write,?pwrite64,?writev,?pwritev,?rename,?renameat,renameat2,?unlink,unlinkat,\
-    fsync,fdatasync,?sync_file_range,?mkdir,mkdirat,?rmdir,?chmod,fchmod,fchmodat,?chown,fchown,?lchown,fchownat,truncate,\
-    ftruncate,?link,linkat,?symlink,symlinkat,?fallocate,?copy_file_range,?sendfile,utimensat,flock";
 
 /// A project with five manifests, all of which `pin` changes.
 fn project() -> TestProject {
@@ -59,47 +57,6 @@ fn unlocked() -> TestProject {
         );
     }
     project
-}
-
-/// What one system call did.
-#[derive(Clone, Debug)]
-struct Call {
-    name: String,
-    /// Counts from 1 for each name in a run.
-    number: usize,
-    /// The call as strace prints it.
-    text: String,
-}
-
-impl Call {
-    /// Whether the call creates nothing.
-    fn is_reading(&self) -> bool {
-        let opens = ["open", "openat"].contains(&self.name.as_str());
-        let writes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"];
-        // What git is started with, to ask which files it ignores.
-        let is_null = self.text.contains("\"/dev/null\"");
-        opens && (is_null || !writes.iter().any(|flag| self.text.contains(flag)))
-    }
-}
-
-/// Runs `sparkpack` with these arguments under strace.
-fn traced(project: &TestProject, options: &[&str], arguments: &[&str]) -> Output {
-    static RUNS: AtomicUsize = AtomicUsize::new(0);
-    let own = project.command(arguments);
-    // A run stays on one core, so that its calls have the same numbers as in the next one; runs take turns on the
-    // cores.
-    let core = RUNS.fetch_add(1, Ordering::Relaxed) % cores();
-    let mut command = Command::new("taskset");
-    command.args(["--cpu-list", &core.to_string(), "strace"]);
-    let trace = project.home().join("trace");
-    command.arg("-o").arg(trace).args(options);
-    let output = started_by(&mut command, &own).output();
-    output.unwrap_or_else(|error| panic!("strace cannot be run: {error}; scripts/test installs it"))
-}
-
-fn trace(project: &TestProject) -> String {
-    let bytes = fs_err::read(project.home().join("trace")).unwrap();
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The calls of a run that may change anything, in their order.
@@ -137,13 +94,6 @@ fn record(project: &TestProject, arguments: &[&str]) -> Vec<Call> {
         }
     }
     calls
-}
-
-/// Injects a signal or an error into one call of the main thread.
-fn tampered(project: &TestProject, call: &Call, what: &str, arguments: &[&str]) -> Output {
-    let trace = format!("trace={}", call.name);
-    let inject = format!("inject={}:{what}:when={}", call.name, call.number);
-    traced(project, &["-e", &trace, "-e", &inject], arguments)
 }
 
 /// Kills a run before a call.
@@ -269,26 +219,6 @@ fn each_in_its_project<T: Sync>(cases: &[T], check: impl Fn(&T, &TestProject) + 
     thread::sleep(SETTLED);
     let pairs: Vec<_> = cases.iter().zip(&projects).collect();
     each(&pairs, |(case, project)| check(case, project));
-}
-
-fn cores() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Runs the work on one thread for each core.
-fn each<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            work(item);
-        }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..cores()).map(|_| scope.spawn(work)).collect();
-        for worker in workers {
-            worker.join().unwrap();
-        }
-    });
 }
 
 #[test]

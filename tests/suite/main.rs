@@ -4,6 +4,7 @@
 //! - `init`: what is written for a project that is there, and what is said of it
 //! - `layouts`: the four layouts that the configuration must support
 //! - `killed`: a kill or a failing disk at any system call leaves all files old or all new
+//! - `any_call`: a kill or a failing disk at any system call of any verb that writes, in the daemon and registries too
 //! - `waiting`: runs beside each other: who waits for whom, how long, and what is said of it
 //! - `signalled`: a signal ends a run within two seconds, with what it began: builds, containers, programs, folders
 //! - `bare_machines`: no HOME, no TMPDIR, no current folder, no PATH: it works, or one line says why not
@@ -85,7 +86,7 @@
 //! `promote`: `promoting` · `verify`: `verifying` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`,
 //! `pins` · `run`: `running`, `real` · `new`: `creating`, `ci_files`, `ci_steps` · `doctor`: `doctor` · `eject`: `ejecting`,
-//! `same_as_built` · `completions`: `releasing` · all: `mistakes`, `naming`, `waiting`, `signalled`, `bare_machines`, `disks`.
+//! `same_as_built` · `completions`: `releasing` · all: `mistakes`, `naming`, `any_call`, `waiting`, `signalled`, `bare_machines`, `disks`.
 //!
 //! The tests that need a Docker daemon or a registry, by the prefixes of their names; `scripts/test --fast` leaves them
 //! out.
@@ -104,6 +105,7 @@
 //! fast leaves out `ci_steps::` `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_`
 //! fast leaves out `naming::docker_and_skopeo_` `doctor::a_machine_` `doctor::credentials_` `init::every_tree_is_`
 //! fast leaves out `planning::a_plan_is_what_` `planning::the_registry_is_only_read_` `planning::a_strict_push_`
+//! fast leaves out `any_call::build_` `any_call::push_` `any_call::promote_`
 //! fast leaves out `certificates::` `adapters::registry::client::tests::tls::` `adapters::registry::client::tests::unanswered::a_connection_`
 //! fast leaves out `adapters::registry::client::tests::unanswered::an_`
 //! fast leaves out `folding::a_build_` `hidden::a_build_` `secrets::a_build_` `adapters::docker::tests::a_step_`
@@ -126,6 +128,7 @@ mod support;
 
 mod accepted;
 mod added_files;
+mod any_call;
 mod arrows;
 mod bad_requirements;
 mod bare_machines;

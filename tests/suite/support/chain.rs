@@ -1,6 +1,6 @@
 //! The small project with a root image in the real daemon, and a registry that is real or only a name.
 
-use std::process::Command;
+use std::{collections::BTreeMap, process::Command};
 
 use super::{Registry, Root, TestProject, docker, remove_images, run, small};
 
@@ -131,6 +131,23 @@ impl Chain {
     /// Forgets which images this machine has made: a daemon's are then those of anybody.
     pub(crate) fn forget_made(&self) {
         fs_err::remove_dir_all(self.project.cache().join("made")).unwrap();
+    }
+
+    /// The references of its images in the daemon, each with its image ID.
+    pub(crate) fn images(&self) -> BTreeMap<String, String> {
+        let format = "{{.Repository}}:{{.Tag}} {{.ID}}";
+        let all = docker(&["images", "--no-trunc", "--format", format]);
+        let own = all.lines().filter(|line| line.starts_with(&self.host));
+        let pairs = own.filter_map(|line| line.split_once(' '));
+        pairs
+            .map(|(name, id)| (name.to_owned(), id.to_owned()))
+            .collect()
+    }
+
+    /// The containers of this machine that run a step, or have an image of this chain.
+    pub(crate) fn containers(&self) -> String {
+        let of_root = format!("ancestor={}", self.root.name);
+        docker(&["ps", "--all", "--no-trunc", "--quiet", "--filter", &of_root])
     }
 
     /// Removes its images from the daemon.

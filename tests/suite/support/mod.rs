@@ -17,6 +17,7 @@ mod registry;
 mod schema;
 pub(crate) mod small;
 mod stand_in;
+mod strace;
 mod wheel;
 
 use std::{
@@ -45,6 +46,7 @@ pub(crate) use pytest::Pytest;
 pub(crate) use registry::{Registry, sha256};
 pub(crate) use schema::{Schema, spoiled};
 pub(crate) use stand_in::StandIn;
+pub(crate) use strace::{CHANGING, Call, cores, each, tampered, trace, traced};
 use tempfile::TempDir;
 pub(crate) use wheel::{VERSION, path_without_rust, wheels};
 
@@ -87,6 +89,7 @@ pub(crate) fn heedful(command: &Command) -> Command {
 pub(crate) const SETTLED: Duration = Duration::from_millis(300);
 
 /// A project in a temporary folder, with its own home and, unless it is shared, its own cache.
+#[derive(Clone)]
 pub(crate) struct TestProject {
     folder: Arc<TempDir>,
     root: PathBuf,
