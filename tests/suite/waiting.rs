@@ -1,8 +1,12 @@
 //! Runs beside each other: who waits for whom, how long, and what is said of it.
 
-use std::{io::Write as _, time::Instant};
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
-use crate::support::{Beside, Chain, Index, SETTLED, TestProject, count, run, small};
+use crate::support::{Beside, Chain, Index, SETTLED, TestProject, count, rounds, run, small};
 
 const ROOT: &str = "registry.example/root:1";
 /// The step that takes long.
@@ -180,29 +184,51 @@ fn what_is_no_lock_is_told_and_readers_need_none() {
     assert_eq!(project.run(&["check"]).code, 1);
 }
 
-/// Eight runs at once, as often as `SPARKPACK_ROUNDS` says.
+/// Eight runs at once. In some rounds one of them is killed or stopped meanwhile, at another moment each time.
 #[test]
 fn runs_at_once_leave_what_one_leaves() {
-    let rounds = std::env::var("SPARKPACK_ROUNDS").ok();
-    let rounds: usize = rounds.map_or(2, |rounds| rounds.parse().unwrap());
     let project = small::project(ROOT, "registry.example");
     project.write("sparkpack.lock", &small::lock(ROOT));
     project.succeed(&["lock"]);
     let manifest = project.read("kubernetes/nightly.yml");
     project.succeed(&["pin"]);
     let wanted = project.files();
+    let rounds = 15 * rounds();
     for round in 0..rounds {
         project.write("kubernetes/nightly.yml", &manifest);
         let start = |number: usize| {
             let verb = ["pin", "package", "pin", "lock"][number % 4];
             let mut command = project.command(&[verb]);
+            command.stdout(Stdio::null()).stderr(Stdio::null());
             command.spawn().unwrap()
         };
         let mut runs: Vec<_> = (0..8).map(start).collect();
-        for run in &mut runs {
-            assert!(run.wait().unwrap().success(), "round {round}");
+        std::thread::sleep(Duration::from_millis(3) * u32::try_from(round % 15).unwrap());
+        let id = runs[0].id().to_string();
+        // It may have ended already.
+        let signal = |name: &str| drop(run(Command::new("kill").args(["-s", name, &id])));
+        let is_killed = match round % 3 {
+            0 => false,
+            1 => {
+                signal("KILL");
+                true
+            }
+            _ => {
+                signal("STOP");
+                std::thread::sleep(Duration::from_millis(50));
+                signal("CONT");
+                false
+            }
+        };
+        for (number, run) in runs.iter_mut().enumerate() {
+            let is_done = run.wait().unwrap().success();
+            assert!(
+                is_done || (is_killed && number == 0),
+                "round {round}: {number}"
+            );
         }
         assert_eq!(project.files(), wanted, "round {round}");
     }
-    count("P11", "rounds of eight runs at once", rounds, &[]);
+    let what = "rounds of eight runs at once, one of which is killed or stopped in two of three";
+    count("P11", what, rounds, &[]);
 }
