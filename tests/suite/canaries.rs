@@ -7,7 +7,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::read::MultiGzDecoder;
 
 use crate::support::{
-    Chain, FaultProxy, PASSWORD, Registry, USER, count, docker, give_variables, run, started_by,
+    Chain, FaultProxy, PASSWORD, Registry, Run, TestProject, USER, count, docker, give_variables,
+    planted, run, started_by,
 };
 
 /// What each is, and how it would be found. The first two sign in to a registry each.
@@ -298,4 +299,35 @@ fn twelve_secrets_of_a_machine_stay_where_they_are() {
         CANARIES.len(),
         &told,
     );
+}
+
+/// What the test script looks for in the whole suite: this is a run that leaks in each of the ways.
+#[test]
+fn a_secret_is_found_wherever_a_run_leaves_it() {
+    let project = TestProject::new(&[("pod.yml", "")]);
+    project.git(&["init", "--quiet"]);
+    let mut shell = Command::new("sh");
+    let script = "cat ~/.netrc; echo \"$PIP_EXTRA_INDEX_URL\" >&2; cp ~/.pypirc pod.yml; mkdir -p ../cache; \
+                  gzip <~/.ssh/id_ed25519 >../cache/layer; cat ~/.docker/config.json; cat .git/config ../.env >&2; \
+                  bin=~/bin/docker-credential-canary; true | $bin; cat ~/.kube/config; cat ~/.config/gcloud/*.json; echo \"$HTTPS_PROXY\"";
+    started_by(shell.args(["-c", script]), &project.command(&[]));
+    planted::plant(&mut shell, &project.root(), &project.home());
+    // This machine may have such variables of its own.
+    let own = ["HTTPS_PROXY", "PIP_EXTRA_INDEX_URL"].map(|name| std::env::var_os(name).is_some());
+    let output = shell.output().unwrap();
+    let [stdout, stderr] =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    let done = Run {
+        code: 0,
+        stdout,
+        stderr,
+    };
+    assert!(output.status.success(), "{}", done.stderr);
+    let leaks = planted::leaks(&shell, &done).unwrap();
+    let lacking = own.iter().filter(|is_own| **is_own).count();
+    assert_eq!(leaks.len(), 12 - lacking, "{leaks:#?}\n{}", done.stderr);
+    let in_files = leaks
+        .iter()
+        .filter(|leak| leak.ends_with("/pod.yml") || leak.ends_with("/layer"));
+    assert_eq!(in_files.count(), 2, "{leaks:#?}");
 }

@@ -12,6 +12,7 @@ mod daemon;
 mod fault_proxy;
 mod index;
 mod offline;
+pub(crate) mod planted;
 mod pytest;
 mod registry;
 mod schema;
@@ -177,6 +178,7 @@ impl TestProject {
     /// The command before it is run, so that a test may change it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sparkpack"));
+        planted::plant_if_asked(&mut command, arguments, &self.root(), &self.home());
         command
             .args(arguments)
             .current_dir(self.root())
@@ -304,11 +306,13 @@ impl TestProject {
 
 pub(crate) fn run(command: &mut Command) -> Run {
     let output = command.output().unwrap();
-    Run {
+    let run = Run {
         code: code(&output),
         stdout: text(output.stdout),
         stderr: text(output.stderr),
-    }
+    };
+    planted::search_if_asked(command, &run);
+    run
 }
 
 fn code(output: &Output) -> i32 {
