@@ -66,6 +66,16 @@ const FILES: [(&str, &str, usize); 7] = [
     ),
 ];
 
+/// The files in which there is one.
+static PLANTED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn note(file: &Path) {
+    if let Ok(path) = fs_err::canonicalize(file) {
+        let mut planted = PLANTED.lock().unwrap_or_else(PoisonError::into_inner);
+        planted.insert(path);
+    }
+}
+
 fn folder() -> Option<PathBuf> {
     std::env::var_os("SPARKPACK_CANARIES").map(PathBuf::from)
 }
@@ -122,6 +132,7 @@ pub(crate) fn plant(command: &mut Command, root: &Path, home: &Path) {
                 &file,
                 PermissionsExt::from_mode(mode),
             ));
+            note(&file);
         }
     }
     plant_in_docker(&home.join(".docker/config.json"));
@@ -175,6 +186,7 @@ fn plant_in_docker(file: &Path) {
     if new != text {
         drop(fs_err::create_dir_all(file.parent().unwrap()));
         drop(fs_err::write(file, new));
+        note(file);
     }
 }
 
@@ -185,6 +197,7 @@ fn plant_in_git(file: &Path) {
         let url = format!("https://x:{}@git.example/team/all.git", SECRETS[5].1);
         let remote = format!("{text}[remote \"origin\"]\n\turl = {url}\n");
         drop(fs_err::write(file, remote));
+        note(file);
     }
 }
 
@@ -243,14 +256,18 @@ fn found(text: &[u8], place: &str) -> Vec<String> {
         .collect()
 }
 
+fn is_planted(path: &Path) -> bool {
+    let planted = PLANTED.lock().unwrap_or_else(PoisonError::into_inner);
+    fs_err::canonicalize(path).is_ok_and(|path| planted.contains(&path))
+}
+
 /// The same of all files below a folder, unpacked where they are gzip. What was searched before is not searched again.
 fn found_below(folder: &Path) -> Vec<String> {
     static SEARCHED: Mutex<BTreeSet<[i64; 5]>> = Mutex::new(BTreeSet::new());
     let mut told = Vec::new();
     for entry in walkdir::WalkDir::new(folder).into_iter().flatten() {
         let path = entry.path();
-        // The one file of a project in which one is planted.
-        if !entry.file_type().is_file() || path.ends_with(".git/config") {
+        if !entry.file_type().is_file() || is_planted(path) {
             continue;
         }
         let Ok(about) = entry.metadata() else {
