@@ -728,8 +728,8 @@ codes! {
         "An entry of `[secrets] allow` allows nothing: its file has gone, or holds no such thing any more."
         "remove the entry, or correct its path"
     W128 0
-        "A file has the setuid or setgid bit, which no image gets."
-        "take the bit away, or set it by a `RUN chmod` in a Dockerfile"
+        "A file has the setuid or setgid bit, or capabilities, which no image gets."
+        "take them away, or set them by a `RUN chmod` or `RUN setcap` in a Dockerfile"
     W129 0
         "A Dockerfile compiles Python to bytecode that is never compared with its source."
         "leave `unchecked-hash` out: `checked-hash`, or the default, is compared"

@@ -1,7 +1,7 @@
 //! The file trees of a project: each folder is walked once in a run for the same paths, and each file is read at most once.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     fs::Metadata,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -19,6 +19,39 @@ use crate::image::Digest;
 /// The bits by which a program runs as the owner or the group of its file.
 const PRIVILEGES: u32 = 0o6000;
 
+/// By what a program may do more than who starts it, and what no image gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privilege {
+    /// The setuid or setgid bit.
+    Bit,
+    /// Linux's capabilities, in an extended attribute.
+    Capabilities,
+}
+
+impl Privilege {
+    /// That of a file. Only a file that can be run is asked for its capabilities, which takes another system call.
+    fn of(file: &Path, metadata: &Metadata) -> Option<Self> {
+        let mode = metadata.permissions().mode();
+        if mode & PRIVILEGES != 0 {
+            return Some(Self::Bit);
+        }
+        (mode & 0o111 != 0 && has_capabilities(file)).then_some(Self::Capabilities)
+    }
+}
+
+/// A disk without such attributes has none.
+#[cfg(target_os = "linux")]
+fn has_capabilities(file: &Path) -> bool {
+    // As long as the longest form that the kernel knows.
+    let mut value = [0; 24];
+    rustix::fs::getxattr(file, "security.capability", &mut value[..]).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_capabilities(_: &Path) -> bool {
+    false
+}
+
 /// Identifies a listing: the folder, the name of the rules, whether links are followed, and the paths near which it was
 /// walked.
 type Key = (PathBuf, String, bool, Vec<String>);
@@ -29,8 +62,8 @@ pub struct FileTrees {
     digests: DigestCache,
     executable: Option<ExecutableBits>,
     spelling: Option<Spelling>,
-    /// The files whose owner or group would be taken on: see [`Self::privileged`].
-    privileged: Mutex<BTreeSet<PathBuf>>,
+    /// The files that give those who start them more rights: see [`Self::privileged`].
+    privileged: Mutex<BTreeMap<PathBuf, Privilege>>,
     listings: Mutex<HashMap<Key, Arc<Listing>>>,
 }
 
@@ -129,15 +162,16 @@ impl FileTrees {
         self.executable.as_ref()
     }
 
-    /// The listed files that have the setuid or setgid bit, which no image gets.
+    /// The listed files with a privilege that no image gets.
     #[must_use]
-    pub fn privileged(&self) -> Vec<PathBuf> {
+    pub fn privileged(&self) -> Vec<(PathBuf, Privilege)> {
         // A poisoned lock is safe: every change is a single insertion.
         let privileged = self
             .privileged
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        privileged.iter().cloned().collect()
+        let pairs = privileged.iter();
+        pairs.map(|(file, kind)| (file.clone(), *kind)).collect()
     }
 
     /// The cache with the digests of this run.
@@ -202,12 +236,12 @@ impl FileTrees {
 impl Digests for FileTrees {
     /// Every file that is wanted is asked for, with its metadata.
     fn known(&self, file: &Path, metadata: &Metadata) -> Option<Digest> {
-        if metadata.permissions().mode() & PRIVILEGES != 0 {
+        if let Some(privilege) = Privilege::of(file, metadata) {
             let mut privileged = self
                 .privileged
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            privileged.insert(file.to_owned());
+            privileged.insert(file.to_owned(), privilege);
         }
         self.digests.known(file, metadata)
     }

@@ -136,6 +136,41 @@ fn a_bit_that_no_image_gets_is_told_and_moves_no_tag() {
     }
 }
 
+/// Whoever gives a program capabilities counts on them. A sticky bit means nothing for a file, and access lists, like users,
+/// are those of one machine.
+#[test]
+fn capabilities_that_no_image_gets_are_told_and_move_no_tag() {
+    if program("id", &["-u"]).trim() != "0" {
+        assert!(std::env::var_os("CI").is_none(), "only root gives them");
+        return;
+    }
+    let project = project();
+    let path = "docker/side/all/side.txt";
+    let file = project.root().join(path);
+    let mode = |mode| {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs_err::set_permissions(&file, permissions).unwrap();
+    };
+    mode(0o755);
+    let wanted = project.succeed(&["tags"]).stdout;
+    let any = rustix::fs::XattrFlags::empty();
+    // Not every disk has those of users.
+    let _ = rustix::fs::setxattr(&file, "user.note", b"kept here", any);
+    mode(0o1755);
+    let silent = project.succeed(&["tags"]);
+    assert!(!silent.stderr.contains("W128"), "{}", silent.stderr);
+    mode(0o755);
+    // The second form, in effect from the start: CAP_NET_BIND_SERVICE is the tenth.
+    let mut value = [0_u8; 20];
+    value[..4].copy_from_slice(&0x0200_0001_u32.to_le_bytes());
+    value[4..8].copy_from_slice(&(1_u32 << 10).to_le_bytes());
+    rustix::fs::setxattr(&file, "security.capability", &value, any).unwrap();
+    let run = project.succeed(&["tags"]);
+    assert_eq!([&silent.stdout, &run.stdout], [&wanted; 2]);
+    let warning = format!("warning[W128]: {path}:1:1: it has capabilities, and loses them");
+    assert!(run.stderr.contains(&warning), "{}", run.stderr);
+}
+
 #[test]
 fn names_that_every_disk_tells_apart_are_no_error() {
     let project = project();

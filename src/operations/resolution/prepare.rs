@@ -19,6 +19,7 @@ use crate::{
     project::{
         CodeForm,
         built_in::BuiltInRecipe,
+        file_trees::Privilege,
         ignore::escaped,
         inputs::{InputError, InputReader},
         job_files::PackageInputs,
@@ -194,17 +195,24 @@ pub(crate) fn warn_of_inputs(session: &Session<'_>, inputs: &Inputs) {
     warn_of_jobs(session, inputs);
 }
 
-/// Warns of files that lose the setuid or setgid bit.
+/// Warns of files that lose the setuid or setgid bit, or capabilities.
 fn warn_of_privileged(session: &Session<'_>) {
     let root = &session.project.root;
     let root = fs_err::canonicalize(root).unwrap_or_else(|_| root.clone());
-    for file in session.trees.privileged() {
+    for (file, privilege) in session.trees.privileged() {
         let shown = escaped(file.strip_prefix(&root).unwrap_or(&file));
-        let message = "it has the setuid or setgid bit, and loses it: a file of an image has mode 0644 or 0755";
+        let (message, hint) = match privilege {
+            Privilege::Bit => (
+                "it has the setuid or setgid bit, and loses it: a file of an image has mode 0644 or 0755",
+                "`chmod ug-s` it, or set the bit by a `RUN chmod` in a Dockerfile",
+            ),
+            Privilege::Capabilities => (
+                "it has capabilities, and loses them: a file of an image has no extended attributes",
+                "`setcap -r` takes them away; a `RUN setcap` in a Dockerfile sets them in the image",
+            ),
+        };
         let warning = Defect::new(Code::W128, Place::of_line(shown, 1), message);
-        session.events.warn(
-            &warning.hint("`chmod ug-s` it, or set the bit by a `RUN chmod` in a Dockerfile"),
-        );
+        session.events.warn(&warning.hint(hint));
     }
 }
 
