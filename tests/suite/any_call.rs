@@ -648,9 +648,16 @@ fn locked(_: usize) -> Bed<Served> {
     Bed::new(&project, Served(Some(index)), &["lock"])
 }
 
+/// The name of a chain, which no other has: two tests of a verb run at once, and each removes its own images.
+fn name_for(verb: &str) -> String {
+    static CHAINS: AtomicUsize = AtomicUsize::new(0);
+    let number = CHAINS.fetch_add(1, Ordering::Relaxed);
+    format!("any-call-{verb}-{number}")
+}
+
 /// A chain of which two images are built, and one on the other is put together.
-fn built(number: usize) -> Bed<Machine> {
-    let chain = Chain::new(&format!("any-call-build-{number}")).with_job_of_files();
+fn built(_: usize) -> Bed<Machine> {
+    let chain = Chain::new(&name_for("build")).with_job_of_files();
     let project = chain.project.clone();
     project.succeed(&["lock"]);
     project.succeed(&["build"]);
@@ -661,8 +668,8 @@ fn built(number: usize) -> Bed<Machine> {
 }
 
 /// A chain of which three images are pushed from the daemon, and one is put together in the registry.
-fn pushed(number: usize) -> Bed<Machine> {
-    let chain = Chain::with_registry(&format!("any-call-push-{number}")).with_job_of_files();
+fn pushed(_: usize) -> Bed<Machine> {
+    let chain = Chain::with_registry(&name_for("push")).with_job_of_files();
     let project = chain.project.clone();
     project.succeed(&["lock"]);
     project.succeed(&["build"]);
@@ -671,8 +678,8 @@ fn pushed(number: usize) -> Bed<Machine> {
 }
 
 /// The same that was pushed, and is copied into another registry.
-fn promoted(number: usize) -> Bed<Machine> {
-    let chain = Chain::with_registry(&format!("any-call-promote-{number}")).with_job_of_files();
+fn promoted(_: usize) -> Bed<Machine> {
+    let chain = Chain::with_registry(&name_for("promote")).with_job_of_files();
     let prod = Registry::with_password(USER, PASSWORD);
     let project = chain.project.clone();
     let (dev, other) = (&chain.host, prod.host());
