@@ -12,7 +12,7 @@ use crate::{
 
 impl Run<'_> {
     /// What the daemon has under the tag of a stage. Its label with the fingerprint is left out if this machine has made
-    /// other images from the same inputs, but not this one, and no registry has given it.
+    /// other images from the same inputs, but not this one, and no registry is known to have given it.
     pub(super) fn as_made(&self, stage: &PlatformStage, found: ImageInfo) -> ImageInfo {
         if found.fingerprint() != Some(stage.fingerprint.hex()) {
             return found;
@@ -26,9 +26,11 @@ impl Run<'_> {
             return found;
         }
         let repository = &stage.reference(self.registry).repository;
+        // The containerd store names each image so, by its ID, wherever it came from.
         let pulled = |name: &String| {
-            let name = name.split_once('@').map(|(name, _)| name);
-            name.is_some_and(|name| name == repository.to_string())
+            name.split_once('@').is_some_and(|(name, digest)| {
+                name == repository.to_string() && digest != found.id.as_str()
+            })
         };
         if found.repo_digests.iter().any(pulled) {
             return found;
