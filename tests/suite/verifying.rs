@@ -156,7 +156,9 @@ fn the_first_difference_is_named() {
     let lost = made.registry.ask("GET", &path).body;
     assert_eq!(made.registry.ask("DELETE", &path).status, 202);
     let run = made.project.run(&["verify", "job"]);
-    assert_eq!((run.code, &*run.stdout), (5, ""), "{}", run.stderr);
+    assert_eq!((run.code, &*run.stdout), (6, ""), "{}", run.stderr);
+    let lacks = "has lost 1 of its blobs";
+    assert!(run.stderr.contains(lacks), "{}", run.stderr);
     made.registry.put_blob("verify/job", &lost);
     made.project.succeed(&["verify", "job"]);
 }
