@@ -198,7 +198,7 @@ pub trait ImageRegistry: Destination<Stored = RegistryImage> {
         progress: &mut dyn FnMut(BlobProgress<'_>),
     ) -> Result<Digest, RegistryError>;
 
-    /// The digests of the blobs that a repository has lost of an image whose manifest it has.
+    /// How many blobs a repository has lost of an image whose manifest it has.
     ///
     /// # Errors
     /// It does not answer.
@@ -206,8 +206,8 @@ pub trait ImageRegistry: Destination<Stored = RegistryImage> {
         &self,
         _image: &RegistryImage,
         _repository: &Repository,
-    ) -> Result<BTreeSet<Digest>, RegistryError> {
-        Ok(BTreeSet::new())
+    ) -> Result<usize, RegistryError> {
+        Ok(0)
     }
 
     /// The documents of an image, byte for byte. If the reference is an index, it is the index's image for the
@@ -510,7 +510,7 @@ impl ImageRegistry for RegistryClient {
         &self,
         image: &RegistryImage,
         repository: &Repository,
-    ) -> Result<BTreeSet<Digest>, RegistryError> {
+    ) -> Result<usize, RegistryError> {
         RegistryClient::lost_blobs(self, image, repository)
     }
 

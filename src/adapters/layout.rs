@@ -398,12 +398,9 @@ impl ImageLayout {
             // Not among the blobs: programs take every file there for one.
             let temporary = TemporaryFolder::within(&self.folder)?;
             let path = temporary.path().join("blob");
-            let mut hashed = HashedReader::new(from);
-            let mut file = fs_err::File::create(&path)?;
-            io::copy(&mut hashed, &mut file)?;
-            if hashed.finish() != (blob.size, blob.digest.clone()) {
+            let Some(file) = copied(blob, from, &path)? else {
                 return Ok(false);
-            }
+            };
             file.sync_all()?;
             fs_err::rename(&path, self.blob(&blob.digest))?;
             Ok(true)
@@ -430,6 +427,15 @@ impl ImageLayout {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+/// The new file with the bytes of a blob; `None` if they are not those of its descriptor.
+fn copied(blob: &Descriptor, from: impl io::Read, to: &Path) -> io::Result<Option<fs_err::File>> {
+    let mut hashed = HashedReader::new(from);
+    let mut file = fs_err::File::create(to)?;
+    io::copy(&mut hashed, &mut file)?;
+    let is_same = hashed.finish() == (blob.size, blob.digest.clone());
+    Ok(is_same.then_some(file))
 }
 
 fn name_of(entry: &Value) -> Option<&str> {

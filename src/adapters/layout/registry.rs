@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io, path::Path};
 
-use super::{ImageLayout, LayoutError};
+use super::{ImageLayout, LayoutError, copied};
 use crate::{
     adapters::{
         destination::{Destination, DestinationError, ImageRegistry},
@@ -13,9 +13,8 @@ use crate::{
         store::TemporaryFolder,
     },
     image::{
-        AssembledImage, Descriptor, Digest, HashedReader, ImageConfig, ImageDocuments,
-        ImageManifest, Layer, LayerContents, LayerFile, LayerScanner, MediaType, Platform,
-        Reference, Repository,
+        AssembledImage, Descriptor, Digest, ImageConfig, ImageDocuments, ImageManifest, Layer,
+        LayerContents, LayerFile, LayerScanner, MediaType, Platform, Reference, Repository,
     },
 };
 
@@ -210,11 +209,11 @@ impl ImageRegistry for WithLayout {
         &self,
         image: &RegistryImage,
         repository: &Repository,
-    ) -> Result<BTreeSet<Digest>, RegistryError> {
+    ) -> Result<usize, RegistryError> {
         if !is_local(repository) {
             return self.registries.lost_blobs(image, repository);
         }
-        Ok(BTreeSet::new())
+        Ok(0)
     }
 
     fn documents(
@@ -327,16 +326,13 @@ impl ImageRegistry for WithLayout {
             return self.registries.save_blob(repository, blob, file, progress);
         }
         let from = self.layout.blob(&blob.digest);
-        let copied = || {
-            let mut read = HashedReader::new(fs_err::File::open(&from)?);
-            io::copy(&mut read, &mut fs_err::File::create(file)?)?;
-            Ok(read.finish())
-        };
-        let (bytes, digest) = copied().map_err(|error| self.layout.disk("read", error))?;
-        if (bytes, &digest) != (blob.size, &blob.digest) {
-            return Err(damaged(&from, format!("it has the digest {digest}")));
+        let copied = fs_err::File::open(&from).and_then(|read| copied(blob, read, file));
+        let copied = copied.map_err(|error| self.layout.disk("read", error))?;
+        if copied.is_none() {
+            let because = format!("it does not have the digest {}", blob.digest);
+            return Err(damaged(&from, because));
         }
-        progress(bytes);
+        progress(blob.size);
         Ok(())
     }
 }

@@ -41,8 +41,8 @@ impl RegistryClient {
     /// Pushes an image with the tag of `reference`, or without a tag if it has none, and returns the digest that is there
     /// afterwards: another one than the image's if somebody else has set the tag.
     ///
-    /// Nothing is sent if the tag is there already with another image, and no blob that the registry has. The tag is set at the end, when
-    /// everything else is there, and read back.
+    /// Nothing is sent if the tag is there already with another image, and no blob that the registry has. The tag is set at
+    /// the end, when everything else is there, and read back.
     ///
     /// # Errors
     /// The image did not arrive. A layer's file is damaged, or a repository does not have the layer that is to be

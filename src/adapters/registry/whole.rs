@@ -29,7 +29,7 @@ use crate::{
 const BELIEVED: Duration = Duration::from_hours(24);
 
 impl RegistryClient {
-    /// The digests of the blobs that a repository has lost of an image whose manifest it has. It is asked once a day.
+    /// How many blobs a repository has lost of an image whose manifest it has. It is asked once a day.
     ///
     /// # Errors
     /// It does not answer.
@@ -37,9 +37,9 @@ impl RegistryClient {
         &self,
         image: &RegistryImage,
         repository: &Repository,
-    ) -> Result<BTreeSet<Digest>, RegistryError> {
+    ) -> Result<usize, RegistryError> {
         if self.session.is_known_whole(repository, &image.digest) {
-            return Ok(BTreeSet::new());
+            return Ok(0);
         }
         let pinned: Reference = repository.with_digest(&image.digest);
         let action = format!("look up the blobs of `{pinned}`");
@@ -47,7 +47,7 @@ impl RegistryClient {
         let request = look_up(&action, &readable, &pinned);
         let lost = self.session.lost_blobs(&request, &image.manifest);
         let lost = self.runtime.block_on(lost)?;
-        if lost.is_empty() {
+        if lost == 0 {
             self.session.remember_whole(repository, &image.digest);
         }
         Ok(lost)
@@ -59,19 +59,17 @@ impl RegistrySession {
         &self,
         request: &Request<'_>,
         manifest: &[u8],
-    ) -> Result<BTreeSet<Digest>, RegistryError> {
+    ) -> Result<usize, RegistryError> {
         let odd = |error: ImageError| not_understood(request, error.to_string());
         let manifest = ImageManifest::parse(manifest).map_err(odd)?;
         let blobs = [&manifest.config].into_iter().chain(&manifest.layers);
         let blobs: BTreeSet<(&Digest, u64)> = blobs.map(|blob| (&blob.digest, blob.size)).collect();
-        let asked = blobs.into_iter().map(async |(digest, size)| {
-            let is_lost = self.has_lost(request, digest, size).await?;
-            Ok::<_, RegistryError>(is_lost.then(|| digest.clone()))
-        });
+        let asked = blobs
+            .into_iter()
+            .map(|(digest, size)| self.has_lost(request, digest, size));
         let asked = stream::iter(asked).buffer_unordered(LOOK_UPS);
         asked
-            .try_filter_map(async |lost| Ok(lost))
-            .try_collect()
+            .try_fold(0, async |lost, is_lost| Ok(lost + usize::from(is_lost)))
             .await
     }
 

@@ -1,7 +1,7 @@
 //! Which images of the daemon this machine has made. An image that somebody builds on one of them inherits its labels and,
 //! if it gets its tag as well, would pass for it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use super::run::Run;
 use crate::{
@@ -45,19 +45,18 @@ impl Run<'_> {
         let mut made = self.made(stage);
         if made.insert(image.id.clone()) {
             let lines: Vec<&str> = made.iter().map(Digest::as_str).collect();
-            let file = self
-                .session
-                .cache
-                .entry(CacheKind::Made, stage.fingerprint.hex());
+            let file = self.file_of_made(stage);
             drop(store::replace_unsynced(&file, lines.join("\n").as_bytes()));
         }
     }
 
+    fn file_of_made(&self, stage: &PlatformStage) -> PathBuf {
+        let cache = &self.session.cache;
+        cache.entry(CacheKind::Made, stage.fingerprint.hex())
+    }
+
     fn made(&self, stage: &PlatformStage) -> BTreeSet<Digest> {
-        let file = self
-            .session
-            .cache
-            .entry(CacheKind::Made, stage.fingerprint.hex());
+        let file = self.file_of_made(stage);
         let bytes = digest_cache::own_bytes(&file).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         text.lines().filter_map(|line| line.parse().ok()).collect()

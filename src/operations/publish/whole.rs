@@ -41,9 +41,9 @@ pub(super) fn find_whole(
         Err(error) => return Err(error.into()),
     };
     let lost = registry.lost_blobs(&image, &reference.repository)?;
-    if lost.is_empty() {
+    if lost == 0 {
         return Ok(Kept::Whole(Box::new(image)));
     }
     refuse_conflict(fingerprint, reference, &image.info)?;
-    Ok(Kept::Lost(lost.len()))
+    Ok(Kept::Lost(lost))
 }

@@ -8,7 +8,8 @@ use std::{
 use flate2::bufread::MultiGzDecoder;
 
 use super::{
-    NamedKind, SecretFinding, finding,
+    NamedKind, SecretFinding,
+    finding::{self, join},
     packed::{Packed, packed},
     scan::{PIECE, Scanner},
     tars,
@@ -111,11 +112,11 @@ impl Search {
                 return Ok(found);
             }
         }
-        let mut scanner = Scanner::of_file(&beginning, kind);
         if how == Some(Packed::Tar) && depth < self.bounds.depth {
             file.rewind()?;
             return self.tar(file, depth);
         }
+        let mut scanner = Scanner::of_file(&beginning, kind);
         if !is_whole {
             file.seek(SeekFrom::Start(PIECE as u64))?;
             scanner.push_all(file)?;
@@ -129,8 +130,7 @@ impl Search {
                 )]
             }
             Some(Packed::Other(name)) => {
-                let why = format!("it is packed by {name}, which sparkpack does not unpack");
-                vec![SecretFinding::unsearched(why)]
+                vec![SecretFinding::unsearched(finding::not_unpacked(name))]
             }
             Some(Packed::Gzip) => {
                 file.rewind()?;
@@ -217,8 +217,7 @@ impl Search {
         let is_archive = is_archive || zips::is_end(&ending.bytes);
         let mut found = scanner.finished();
         if let Some(Packed::Other(name)) = how {
-            let why = format!("it is packed by {name}, which sparkpack does not unpack");
-            found.push(SecretFinding::unsearched(why));
+            found.push(SecretFinding::unsearched(finding::not_unpacked(name)));
         } else if is_archive {
             found.push(SecretFinding::unsearched(
                 "it is a large archive in another one",
@@ -286,14 +285,6 @@ impl Search {
         let found = found.into_iter();
         found.map(|finding| finding.within(&shown)).collect()
     }
-}
-
-/// Adds what was found in the same bytes in another way, without what is known already.
-fn join(found: &mut Vec<SecretFinding>, more: Vec<SecretFinding>) {
-    let more = more.into_iter();
-    let more = more.filter(|one| !found.iter().any(|other| one.is_like(other)));
-    let more: Vec<SecretFinding> = more.collect();
-    found.extend(more);
 }
 
 /// Keeps the last bytes of what is read.

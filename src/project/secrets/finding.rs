@@ -131,3 +131,16 @@ pub fn in_name(name: &str) -> (Vec<SecretFinding>, String) {
     shown += name.get(at..).unwrap_or_default();
     (found, shown)
 }
+
+/// Adds what was found in the same bytes in another way, without what is known already.
+pub(super) fn join(found: &mut Vec<SecretFinding>, more: Vec<SecretFinding>) {
+    let more = more.into_iter();
+    let more = more.filter(|one| !found.iter().any(|other| one.is_like(other)));
+    let more: Vec<SecretFinding> = more.collect();
+    found.extend(more);
+}
+
+/// Why what is packed by a program, or in a way, was not searched.
+pub(super) fn not_unpacked(packed_by: &str) -> String {
+    format!("it is packed by {packed_by}, which sparkpack does not unpack")
+}

@@ -2,7 +2,9 @@
 
 use std::io::{self, Read};
 
-use super::{NamedKind, SecretFinding, anchors, hit::Hit, names, stores, wide};
+use super::{
+    NamedKind, SecretFinding, anchors, finding::join, hit::Hit, names, stores, value::is_text, wide,
+};
 
 /// The bytes that are read at once.
 pub(super) const PIECE: usize = 1 << 20;
@@ -36,7 +38,6 @@ impl TextEncoding {
             return Some(Self::Utf16Big);
         }
         let pairs = sample.as_chunks::<2>().0;
-        let is_text = |byte: u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
         let most = |found: usize| pairs.len() >= 4 && found * 10 >= pairs.len() * 7;
         let count = |is: &dyn Fn(&[u8; 2]) -> bool| pairs.iter().filter(|pair| is(pair)).count();
         if most(count(&|pair| pair[1] == 0 && is_text(pair[0]))) {
@@ -136,10 +137,7 @@ impl Scanner {
         };
         decoded.look(true);
         // Both are of the same bytes; the text knows the places better.
-        let more = self.bytes.finished().into_iter();
-        let more = more.filter(|one| !decoded.found.iter().any(|other| one.is_like(other)));
-        let more: Vec<SecretFinding> = more.collect();
-        decoded.found.extend(more);
+        join(&mut decoded.found, self.bytes.finished());
         decoded.finished()
     }
 }

@@ -2,6 +2,11 @@
 
 use std::ops::Range;
 
+/// Whether a byte is that of a character of ASCII in a text.
+pub(super) fn is_text(byte: u8) -> bool {
+    byte.is_ascii_graphic() || byte.is_ascii_whitespace()
+}
+
 /// Letters and digits.
 pub(super) fn base62(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()

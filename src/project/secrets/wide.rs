@@ -4,7 +4,7 @@ use std::{ops::Range, sync::OnceLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind, packed};
 
-use super::{anchors, hit::Hit};
+use super::{anchors, hit::Hit, value::is_text};
 
 /// How many characters before an anchor belong to its text.
 const BEHIND: usize = 4 << 10;
@@ -84,7 +84,6 @@ pub(super) fn hits(bytes: &[u8], part: Range<usize>) -> Vec<Hit> {
 
 /// The text in UTF-16 with a character at `at`, and where it begins.
 fn text_around(bytes: &[u8], at: usize) -> (usize, Vec<u8>) {
-    let is_text = |byte: u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
     let mut first = at;
     while first >= 2
         && at - first < 2 * BEHIND

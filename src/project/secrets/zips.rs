@@ -7,7 +7,7 @@ use std::{
 
 use zip::{ZipArchive, read::ZipReadOptions};
 
-use super::scan::Scanner;
+use super::{finding::not_unpacked, scan::Scanner};
 use crate::image::Frames;
 
 /// The record that ends a zip file, and how far from the end it may begin: its own bytes, and a comment.
@@ -89,12 +89,11 @@ impl<'f> Zip<'f> {
         if is_encrypted {
             return visit(&name, Err("it is encrypted".to_owned()));
         }
-        if number(method).is_some_and(|number| ZSTD.contains(&number)) {
-            return visit(&name, Ok(&mut Frames::new(BufReader::new(member))));
-        }
-        if number(method).is_some() {
-            let why = format!("{}, which sparkpack does not unpack", packed_by(method));
-            return visit(&name, Err(why));
+        if let Some(number) = number(method) {
+            if ZSTD.contains(&number) {
+                return visit(&name, Ok(&mut Frames::new(BufReader::new(member))));
+            }
+            return visit(&name, Err(not_unpacked(&way(number))));
         }
         drop(member);
         // A sum that is wrong keeps nobody from reading the bytes.
@@ -139,14 +138,14 @@ fn number(method: zip::CompressionMethod) -> Option<u16> {
     }
 }
 
-fn packed_by(method: zip::CompressionMethod) -> String {
-    match number(method) {
-        Some(9) => "it is packed by deflate64".to_owned(),
-        Some(12) => "it is packed by bzip2".to_owned(),
-        Some(14) => "it is packed by lzma".to_owned(),
-        Some(95) => "it is packed by xz".to_owned(),
-        Some(number) => format!("it is packed by method {number} of zip files"),
-        None => DAMAGED.to_owned(),
+/// The name of a way to compress.
+fn way(number: u16) -> String {
+    match number {
+        9 => "deflate64".to_owned(),
+        12 => "bzip2".to_owned(),
+        14 => "lzma".to_owned(),
+        95 => "xz".to_owned(),
+        number => format!("method {number} of zip files"),
     }
 }
 
