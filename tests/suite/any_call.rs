@@ -212,12 +212,10 @@ trait Outside: Sync {
 }
 
 /// Nothing, but what serves files.
-struct Served(Option<Index>);
+struct Served(#[expect(dead_code, reason = "it serves as long as it is there")] Option<Index>);
 
 impl Outside for Served {
-    fn reset(&self) {
-        let _ = &self.0;
-    }
+    fn reset(&self) {}
 
     fn state(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
@@ -489,7 +487,12 @@ fn files(folder: &Path) -> Files {
     let all = all.filter(|entry| !entry.file_type().is_dir());
     let read = all.map(|entry| {
         let path = entry.path().strip_prefix(folder).unwrap();
-        let bytes = fs_err::read(entry.path()).unwrap_or_default();
+        let bytes = if entry.path_is_symlink() {
+            let target = fs_err::read_link(entry.path()).unwrap();
+            target.into_os_string().into_encoded_bytes()
+        } else {
+            fs_err::read(entry.path()).unwrap()
+        };
         let path = path.to_str().unwrap().to_owned();
         // Whether an image was made by this run or by one before may differ, and so may what is known of it.
         if path != "dist/images.json" {

@@ -1,10 +1,9 @@
 //! Twelve secrets that a machine may have, where sparkpack and its programs meet them: none is printed at `-vvv`, kept, put into
 //! an image, given to a program as an argument, or sent to a host that it is not for.
 
-use std::{io::Read as _, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use flate2::read::MultiGzDecoder;
 
 use crate::support::{
     Chain, FaultProxy, PASSWORD, Registry, Run, TestProject, USER, count, docker, give_variables,
@@ -41,18 +40,9 @@ fn sign_in(password: &str) -> String {
     STANDARD.encode(format!("{USER}:{password}"))
 }
 
-/// Those of the canaries that are in a text, also as registries get them.
+/// Those of the canaries that are in a text.
 fn found(text: &[u8], place: &str) -> Vec<String> {
-    let text = String::from_utf8_lossy(text);
-    let is_there = |secret: &str| {
-        text.contains(secret)
-            || text.contains(&sign_in(secret))
-            || text.contains(&STANDARD.encode(secret))
-    };
-    let there = CANARIES.iter().filter(|(_, secret)| is_there(secret));
-    there
-        .map(|(what, _)| format!("{what}: in {place}"))
-        .collect()
+    planted::found(&CANARIES, USER, text, place)
 }
 
 /// The same of all files below a folder, unpacked where they are gzip. Paths that end with one of `left_out` are those in
@@ -68,14 +58,7 @@ fn found_below(folder: &Path, left_out: &[&str]) -> Vec<String> {
             continue;
         }
         let bytes = fs_err::read(entry.path()).unwrap();
-        told.extend(found(&bytes, &path));
-        let mut unpacked = Vec::new();
-        if MultiGzDecoder::new(&*bytes)
-            .read_to_end(&mut unpacked)
-            .is_ok()
-        {
-            told.extend(found(&unpacked, &path));
-        }
+        told.extend(planted::found_in_file(&CANARIES, USER, &bytes, &path));
     }
     told
 }

@@ -35,6 +35,9 @@ const SECRETS: [(&str, &str); 12] = [
     ("a password in .pypirc", "everywhere-cc82e6"),
 ];
 
+/// The user that those of registries and indexes are of.
+const OF: &str = "u";
+
 /// Files in the home that no test needs to have otherwise: path and text, with the number of the secret in it.
 const FILES: [(&str, &str, usize); 7] = [
     (
@@ -229,8 +232,8 @@ pub(crate) fn leaks(command: &Command, run: &Run) -> Option<Vec<String>> {
         Some(PathBuf::from(found))
     };
     let (cache, root) = (value_of("SPARKPACK_CACHE")?, command.get_current_dir()?);
-    let mut told = found(run.stdout.as_bytes(), "what it prints");
-    told.extend(found(run.stderr.as_bytes(), "what it says"));
+    let mut told = found(&SECRETS, OF, run.stdout.as_bytes(), "what it prints");
+    told.extend(found(&SECRETS, OF, run.stderr.as_bytes(), "what it says"));
     told.extend(found_below(root));
     told.extend(found_below(&cache));
     Some(told)
@@ -243,17 +246,38 @@ fn append(file: &Path, text: &str) {
     file.unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-/// The secrets in a text, also as registries get them.
-fn found(text: &[u8], place: &str) -> Vec<String> {
+/// Secrets: what each is, and its text.
+pub(crate) type Secrets = [(&'static str, &'static str)];
+
+/// The secrets in a text, also as registries get them with a user.
+pub(crate) fn found(secrets: &Secrets, user: &str, text: &[u8], place: &str) -> Vec<String> {
     let text = String::from_utf8_lossy(text);
     let is_there = |secret: &str| {
-        let sign_in = STANDARD.encode(format!("u:{secret}"));
+        let sign_in = STANDARD.encode(format!("{user}:{secret}"));
         text.contains(secret) || text.contains(&sign_in) || text.contains(&STANDARD.encode(secret))
     };
-    let there = SECRETS.iter().filter(|(_, secret)| is_there(secret));
+    let there = secrets.iter().filter(|(_, secret)| is_there(secret));
     there
         .map(|(what, _)| format!("{what} is in {place}"))
         .collect()
+}
+
+/// The same of the bytes of a file, unpacked too if they are gzip.
+pub(crate) fn found_in_file(
+    secrets: &Secrets,
+    user: &str,
+    bytes: &[u8],
+    place: &str,
+) -> Vec<String> {
+    let mut told = found(secrets, user, bytes, place);
+    let mut unpacked = Vec::new();
+    if MultiGzDecoder::new(bytes)
+        .read_to_end(&mut unpacked)
+        .is_ok()
+    {
+        told.extend(found(secrets, user, &unpacked, place));
+    }
+    told
 }
 
 fn is_planted(path: &Path) -> bool {
@@ -293,14 +317,7 @@ fn found_below(folder: &Path) -> Vec<String> {
             continue;
         };
         let place = path.display().to_string();
-        told.extend(found(&bytes, &place));
-        let mut unpacked = Vec::new();
-        if MultiGzDecoder::new(&*bytes)
-            .read_to_end(&mut unpacked)
-            .is_ok()
-        {
-            told.extend(found(&unpacked, &place));
-        }
+        told.extend(found_in_file(&SECRETS, OF, &bytes, &place));
     }
     told
 }
