@@ -337,6 +337,15 @@ codes! {
     E114 2
         "What would get into an image holds what looks like a credential."
         "take it out; if it is none, allow it by the line for `[secrets]` that the hint names"
+    E116 2
+        "No BuildKit is configured for a platform."
+        "add one under `[builder]`, or under `[builder.platforms]`"
+    E117 2
+        "A BuildKit at an address only builds images: what was asked needs a Docker daemon."
+        "leave that to a Docker daemon: `sparkpack build --output daemon`"
+    E118 2
+        "The address of a BuildKit cannot be used."
+        "write `unix:///PATH` or `tcp://HOST:PORT`, with `ca`, `certificate` and `key` for another machine"
     E120 2
         "Python cannot read the whole of an archive: it has too many files, or is too large."
         "leave out what is no code by `exclude`, or set `python = \"3.13\"` for the chain"
@@ -502,6 +511,12 @@ codes! {
     E507 5
         "A registry failed in passing while the Docker daemon pushed or pulled, each time that it was tried."
         "run it again: what has arrived is kept"
+    E508 5
+        "The BuildKit that `[builder]` names cannot be reached."
+        "see whether it runs, or correct `address` under `[builder]`"
+    E509 5
+        "There is no TLS connection to the BuildKit that `[builder]` names."
+        "`ca`, `certificate` and `key` under `[builder]` must fit those of buildkitd"
     E601 6
         "The Docker daemon cannot be reached."
         "start Docker, or set DOCKER_HOST"
@@ -586,6 +601,12 @@ codes! {
     E631 6
         "The daemon's machine cannot run programs for the platform that an image is made for."
         "install an emulator there: `docker run --privileged --rm tonistiigi/binfmt --install all`"
+    E632 6
+        "A BuildKit could not do what was asked."
+        "the reason is the BuildKit's own"
+    E633 6
+        "A BuildKit was lost in the middle of a build. Nothing was tagged."
+        "look why it stopped, then run it again: what it had finished is in its cache"
     E701 6
         "There is neither uv nor pip."
         "install uv, or pip for the Python that is there"

@@ -12,9 +12,9 @@ use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
     adapters::{
-        credentials::CredentialsError, destination::DestinationError, docker::DockerError,
-        file_lock::FileLockError, journal::ReplaceError, layout::LayoutError, python::PythonError,
-        registry::RegistryError, sources::SourceError, store,
+        buildkit::BuildKitError, credentials::CredentialsError, destination::DestinationError,
+        docker::DockerError, file_lock::FileLockError, journal::ReplaceError, layout::LayoutError,
+        python::PythonError, registry::RegistryError, sources::SourceError, store,
     },
     code::Code,
     image::{Digest, ImageMismatch, Platform, Reference},
@@ -70,6 +70,9 @@ pub enum Error {
     /// The Docker daemon failed or cannot be used.
     #[error(transparent)]
     Docker(#[from] DockerError),
+    /// A `BuildKit` at an address failed or cannot be used.
+    #[error(transparent)]
+    BuildKit(#[from] BuildKitError),
     /// A registry failed or refused.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -207,6 +210,7 @@ impl From<DestinationError> for Error {
             DestinationError::Docker(error) => Self::Docker(error),
             DestinationError::Registry(error) => Self::Registry(error),
             DestinationError::Layout(error) => Self::Layout(error),
+            DestinationError::BuildKit(error) => Self::BuildKit(error),
         }
     }
 }
@@ -320,6 +324,7 @@ impl Error {
             Self::FileLock(error) => error.code(),
             Self::Vendor(error) => error.code(),
             Self::Docker(error) => error.code(),
+            Self::BuildKit(error) => error.code(),
             Self::Layout(error) => error.code(),
             Self::Registry(error) => error.code(),
             Self::Credentials(error) => error.code(),
@@ -403,6 +408,7 @@ impl Error {
             Self::Archive(_) => Some("run it again when nothing writes into the project".to_owned()),
             Self::Vendor(error) => error.hint(),
             Self::Docker(error) => error.hint(),
+            Self::BuildKit(error) => error.hint(),
             Self::Layout(error) => error.hint(),
             Self::Registry(error) => error.hint(),
             Self::Credentials(error) => error.hint(),

@@ -3,9 +3,12 @@
 //! An image counts as built only if the builder reported success and named the image, and if the image has the
 //! requested platform, labels and base layers ([`BuildRequest::verify`]), and a program for the platform. Only then does it get its tag.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{docker::error::DockerError, secrets::BuildSecrets};
+use super::{
+    buildkit::BuildKitError, destination::DestinationError, docker::error::DockerError,
+    secrets::BuildSecrets,
+};
 use crate::{
     image::{ExpectedBase, ImageInfo, ImageMismatch, Platform, Reference},
     project::tree::Entry,
@@ -64,6 +67,8 @@ pub struct BuildRequest {
     pub folders: Vec<String>,
     /// The Dockerfile's path in the context.
     pub dockerfile: String,
+    /// The images that the Dockerfile names, as they are written there.
+    pub images: BTreeSet<String>,
     /// The image's reference, with a tag.
     pub reference: Reference,
     /// The image's labels, in addition to those of the Dockerfile.
@@ -128,6 +133,52 @@ pub enum BuildError {
     /// The Docker daemon could not build.
     #[error(transparent)]
     Docker(#[from] DockerError),
+    /// A `BuildKit` at an address could not build.
+    #[error(transparent)]
+    BuildKit(#[from] BuildKitError),
+    /// What the build stands on, or what it made, cannot be read or written.
+    #[error(transparent)]
+    Destination(Box<DestinationError>),
+}
+
+impl From<DestinationError> for BuildError {
+    fn from(error: DestinationError) -> Self {
+        Self::Destination(Box::new(error))
+    }
+}
+
+impl BuildError {
+    /// The error without the secrets of the build.
+    #[must_use]
+    pub(super) fn masked(self, secrets: &BuildSecrets) -> Self {
+        match self {
+            Self::Failed {
+                instruction,
+                step,
+                last_lines,
+                message,
+                hint,
+            } => Self::Failed {
+                instruction,
+                step,
+                last_lines: last_lines.iter().map(|line| secrets.masked(line)).collect(),
+                message: secrets.masked(&message),
+                hint,
+            },
+            other => other,
+        }
+    }
+}
+
+impl BuildEvent {
+    /// The event without the secrets of the build.
+    #[must_use]
+    pub(super) fn masked(self, secrets: &BuildSecrets) -> Self {
+        match self {
+            Self::Log(line) => Self::Log(secrets.masked(&line)),
+            other => other,
+        }
+    }
 }
 
 impl BuildRequest {

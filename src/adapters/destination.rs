@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     builder::Builder,
+    buildkit::BuildKitError,
     docker::{
         Daemon, ExportedImage, JobContainer, JobEnd, JobStreams, LoadRequest, PrintedLine,
         ProgramEnd, ProgramInImage, TransferEvent, WantedLayers, error::DockerError,
@@ -20,8 +21,8 @@ use super::{
 };
 use crate::{
     image::{
-        AssembledImage, Descriptor, Digest, ImageDocuments, ImageInfo, ImagePython, LayerContents,
-        LayerScanner, Platform, Program, Reference, Repository,
+        AssembledImage, Descriptor, Digest, ImageDocuments, ImageInfo, ImagePython, Layer,
+        LayerContents, LayerFile, LayerScanner, Platform, Program, Reference, Repository,
     },
     project::tree::Entry,
 };
@@ -54,17 +55,40 @@ pub trait Destination: Send + Sync {
 
 /// A destination that can look into its images.
 pub trait Programs: Destination<Stored = ImageInfo> {
+    /// Whether the layers of an image are here, so that it can be looked into without fetching them.
+    fn has_layers(&self, _image: &ImageInfo) -> bool {
+        true
+    }
+
     /// A program of an image, preferably one that runs on the image's platform; `None` if it has none.
     ///
     /// # Errors
     /// Any answer other than the image's files.
-    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DockerError>;
+    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DestinationError>;
 
     /// The Python of an image, once its distribution's is installed.
     ///
     /// # Errors
     /// Any answer other than the image's files.
-    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DockerError>;
+    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DestinationError>;
+}
+
+/// An image whose layers are in files or in a registry.
+#[derive(Clone, Debug)]
+pub struct StoredImage {
+    /// Its documents.
+    pub image: AssembledImage,
+    /// Its layers, lowest first.
+    pub layers: Vec<StoredLayer>,
+}
+
+/// A layer, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoredLayer {
+    /// In a file.
+    File(LayerFile),
+    /// In a repository of a registry, and nowhere on this machine.
+    Repository(Layer, Repository),
 }
 
 /// A destination that builds and imports images, and pulls and pushes them.
@@ -73,16 +97,35 @@ pub trait ImageDaemon: Programs {
     ///
     /// # Errors
     /// It does not answer.
-    fn platform(&self) -> Result<Platform, DockerError>;
+    fn platform(&self) -> Result<Platform, DestinationError>;
 
-    /// The builder in use.
-    fn builder(&self) -> Box<dyn Builder + '_>;
+    /// The builder of images for a platform.
+    ///
+    /// # Errors
+    /// There is none for it.
+    fn builder(&self, platform: &Platform) -> Result<Box<dyn Builder + '_>, DestinationError>;
+
+    /// Fails unless images can be built for a platform, whatever their steps do, as far as that is known.
+    ///
+    /// # Errors
+    /// There is no builder for it, none answers, or it runs no programs of that platform.
+    fn require_platform(&self, _platform: &Platform) -> Result<(), DestinationError> {
+        Ok(())
+    }
+
+    /// An image as it is stored, if its layers need not be taken out of a daemon.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn stored(&self, _image: &ImageInfo) -> Result<Option<StoredImage>, DestinationError> {
+        Ok(None)
+    }
 
     /// The image `name`, a reference or an image ID; `None` if there is none.
     ///
     /// # Errors
     /// Any answer other than the image or "not found".
-    fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DockerError>;
+    fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DestinationError>;
 
     /// Makes an image with a single layer of `entries`; nothing is executed.
     ///
@@ -94,14 +137,14 @@ pub trait ImageDaemon: Programs {
         labels: &BTreeMap<String, String>,
         platform: &Platform,
         reference: &Reference,
-    ) -> Result<ImageInfo, DockerError>;
+    ) -> Result<ImageInfo, DestinationError>;
 
     /// Documents of the image `name`, a reference or an image ID, for one that is put on it and loaded into the same
     /// daemon; `None` if there is none.
     ///
     /// # Errors
     /// Any answer other than the image or "not found".
-    fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError>;
+    fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DestinationError>;
 
     /// The layers of an image that `is_wanted`, in `folder`, with its documents; `None` if there is no such image, or not
     /// all of it is there.
@@ -113,14 +156,17 @@ pub trait ImageDaemon: Programs {
         name: &str,
         is_wanted: &WantedLayers<'_>,
         folder: &Path,
-    ) -> Result<Option<ExportedImage>, DockerError>;
+    ) -> Result<Option<ExportedImage>, DestinationError>;
 
     /// What is in an image: all its layers together.
     ///
     /// # Errors
     /// Any answer other than the image's files.
-    fn scan(&self, image: &ImageInfo, scanner: &LayerScanner)
-    -> Result<LayerContents, DockerError>;
+    fn scan(
+        &self,
+        image: &ImageInfo,
+        scanner: &LayerScanner,
+    ) -> Result<LayerContents, DestinationError>;
 
     /// Runs a program in a container of an image, without a network; nothing of it stays.
     ///
@@ -130,7 +176,7 @@ pub trait ImageDaemon: Programs {
         &self,
         program: &ProgramInImage<'_>,
         printed: &mut dyn FnMut(PrintedLine<'_>),
-    ) -> Result<ProgramEnd, DockerError>;
+    ) -> Result<ProgramEnd, DestinationError>;
 
     /// Runs a job in a container of an image, and removes the container.
     ///
@@ -140,13 +186,13 @@ pub trait ImageDaemon: Programs {
         &self,
         job: &JobContainer<'_>,
         streams: JobStreams<'_>,
-    ) -> Result<JobEnd, DockerError>;
+    ) -> Result<JobEnd, DestinationError>;
 
     /// Loads an image that was put together; the layers of its parent are not sent.
     ///
     /// # Errors
     /// The daemon lacks a layer that is not sent, or did not load the image.
-    fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError>;
+    fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DestinationError>;
 
     /// Pushes the image with the tag of `reference`. `registry_auth` is the value of `X-Registry-Auth`, or empty.
     ///
@@ -157,7 +203,7 @@ pub trait ImageDaemon: Programs {
         reference: &Reference,
         registry_auth: &str,
         events: &mut dyn FnMut(TransferEvent),
-    ) -> Result<(), DockerError>;
+    ) -> Result<(), DestinationError>;
 
     /// Pulls `reference` for `platform`, by digest if it has one.
     ///
@@ -169,13 +215,13 @@ pub trait ImageDaemon: Programs {
         platform: &Platform,
         registry_auth: &str,
         events: &mut dyn FnMut(TransferEvent),
-    ) -> Result<(), DockerError>;
+    ) -> Result<(), DestinationError>;
 
     /// Removes the tag of `reference`, if it exists.
     ///
     /// # Errors
     /// The daemon refuses, or does not answer.
-    fn untag(&self, reference: &Reference) -> Result<(), DockerError>;
+    fn untag(&self, reference: &Reference) -> Result<(), DestinationError>;
     /// Has a tag removed if a signal ends the process while the returned value is there.
     fn untag_on_end(&self, reference: &Reference) -> OnEnd;
 }
@@ -316,6 +362,9 @@ pub enum DestinationError {
     /// An OCI image layout.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// A `BuildKit` at an address.
+    #[error(transparent)]
+    BuildKit(#[from] BuildKitError),
 }
 
 impl AsRef<ImageInfo> for ImageInfo {
@@ -391,26 +440,26 @@ impl Destination for ImageLayout {
 }
 
 impl Programs for Daemon {
-    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DockerError> {
-        Daemon::program(self, image)
+    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DestinationError> {
+        Ok(Daemon::program(self, image)?)
     }
 
-    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DockerError> {
-        Daemon::python(self, image)
+    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DestinationError> {
+        Ok(Daemon::python(self, image)?)
     }
 }
 
 impl ImageDaemon for Daemon {
-    fn platform(&self) -> Result<Platform, DockerError> {
-        Daemon::platform(self)
+    fn platform(&self) -> Result<Platform, DestinationError> {
+        Ok(Daemon::platform(self)?)
     }
 
-    fn builder(&self) -> Box<dyn Builder + '_> {
-        Daemon::builder(self)
+    fn builder(&self, _platform: &Platform) -> Result<Box<dyn Builder + '_>, DestinationError> {
+        Ok(Daemon::builder(self))
     }
 
-    fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DockerError> {
-        Daemon::inspect(self, name)
+    fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DestinationError> {
+        Ok(Daemon::inspect(self, name)?)
     }
 
     fn import(
@@ -419,12 +468,12 @@ impl ImageDaemon for Daemon {
         labels: &BTreeMap<String, String>,
         platform: &Platform,
         reference: &Reference,
-    ) -> Result<ImageInfo, DockerError> {
-        Daemon::import(self, entries, labels, platform, reference)
+    ) -> Result<ImageInfo, DestinationError> {
+        Ok(Daemon::import(self, entries, labels, platform, reference)?)
     }
 
-    fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError> {
-        Daemon::parent(self, name)
+    fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DestinationError> {
+        Ok(Daemon::parent(self, name)?)
     }
 
     fn export(
@@ -432,36 +481,36 @@ impl ImageDaemon for Daemon {
         name: &str,
         is_wanted: &WantedLayers<'_>,
         folder: &Path,
-    ) -> Result<Option<ExportedImage>, DockerError> {
-        Daemon::export(self, name, is_wanted, folder)
+    ) -> Result<Option<ExportedImage>, DestinationError> {
+        Ok(Daemon::export(self, name, is_wanted, folder)?)
     }
 
     fn scan(
         &self,
         image: &ImageInfo,
         scanner: &LayerScanner,
-    ) -> Result<LayerContents, DockerError> {
-        Daemon::scan(self, image, scanner)
+    ) -> Result<LayerContents, DestinationError> {
+        Ok(Daemon::scan(self, image, scanner)?)
     }
 
     fn run_program(
         &self,
         program: &ProgramInImage<'_>,
         printed: &mut dyn FnMut(PrintedLine<'_>),
-    ) -> Result<ProgramEnd, DockerError> {
-        Daemon::run_program(self, program, printed)
+    ) -> Result<ProgramEnd, DestinationError> {
+        Ok(Daemon::run_program(self, program, printed)?)
     }
 
     fn run_job(
         &self,
         job: &JobContainer<'_>,
         streams: JobStreams<'_>,
-    ) -> Result<JobEnd, DockerError> {
-        Daemon::run_job(self, job, streams)
+    ) -> Result<JobEnd, DestinationError> {
+        Ok(Daemon::run_job(self, job, streams)?)
     }
 
-    fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {
-        Daemon::load(self, request)
+    fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DestinationError> {
+        Ok(Daemon::load(self, request)?)
     }
 
     fn push(
@@ -469,8 +518,8 @@ impl ImageDaemon for Daemon {
         reference: &Reference,
         registry_auth: &str,
         events: &mut dyn FnMut(TransferEvent),
-    ) -> Result<(), DockerError> {
-        Daemon::push(self, reference, registry_auth, events)
+    ) -> Result<(), DestinationError> {
+        Ok(Daemon::push(self, reference, registry_auth, events)?)
     }
 
     fn pull(
@@ -479,16 +528,22 @@ impl ImageDaemon for Daemon {
         platform: &Platform,
         registry_auth: &str,
         events: &mut dyn FnMut(TransferEvent),
-    ) -> Result<(), DockerError> {
-        Daemon::pull(self, reference, platform, registry_auth, events)
+    ) -> Result<(), DestinationError> {
+        Ok(Daemon::pull(
+            self,
+            reference,
+            platform,
+            registry_auth,
+            events,
+        )?)
     }
 
     fn untag_on_end(&self, reference: &Reference) -> OnEnd {
         Daemon::untag_on_end(self, reference)
     }
 
-    fn untag(&self, reference: &Reference) -> Result<(), DockerError> {
-        Daemon::untag(self, reference)
+    fn untag(&self, reference: &Reference) -> Result<(), DestinationError> {
+        Ok(Daemon::untag(self, reference)?)
     }
 }
 

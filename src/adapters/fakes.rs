@@ -14,7 +14,6 @@ pub(crate) use registry::{RegistryInMemory, denied, refused, unreachable};
 use super::{
     builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
     destination::{Destination, DestinationError, Programs},
-    docker::DockerError,
     registry::{RegistryError, RegistryImage},
     secrets::BuildSecrets,
 };
@@ -76,6 +75,7 @@ pub(crate) fn documents_of(image: &ImageInfo) -> ImageDocuments {
 /// A request for an empty build, for the platform of [`image`].
 pub(crate) fn request(reference: &str) -> BuildRequest {
     BuildRequest {
+        images: BTreeSet::new(),
         entries: Vec::new(),
         folders: Vec::new(),
         dockerfile: "Dockerfile".to_owned(),
@@ -264,13 +264,13 @@ impl InMemory<ImageInfo> {
 }
 
 impl Programs for InMemory<ImageInfo> {
-    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DockerError> {
+    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DestinationError> {
         let mut state = self.state.lock().unwrap();
         state.looked_into.push(image.id.clone());
         Ok(state.programs.get(&image.id).cloned())
     }
 
-    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DockerError> {
+    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DestinationError> {
         let mut state = self.state.lock().unwrap();
         state.looked_into.push(image.id.clone());
         let known = state.pythons.get(&image.id).cloned();

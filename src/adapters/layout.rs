@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -20,7 +20,7 @@ use super::store::{self, TemporaryFolder};
 use crate::{
     code::Code,
     image::{
-        AssembledImage, Descriptor, Digest, Family, HashedReader, ImageConfig, ImageError,
+        AssembledImage, Descriptor, Digest, Family, HashedReader, Hasher, ImageConfig, ImageError,
         ImageIndex, ImageManifest, LayerFile, ManifestOrIndex, MediaType, Platform,
     },
 };
@@ -142,22 +142,39 @@ impl ImageLayout {
                 let message = format!("the layer {} is not there", layer.digest);
                 return Err(self.broken(message));
             };
-            let is_written = match fs_err::File::open(file) {
-                Ok(read) => self.write(layer, read)?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-                Err(error) => return Err(self.disk("written", error)),
-            };
-            if !is_written {
-                return Err(LayoutError::Layer {
-                    file: file.clone(),
-                    digest: layer.digest.clone(),
-                });
-            }
+            self.add_layer(layer, file)?;
         }
         self.document(&manifest.config, &image.config)?;
         let descriptor = image.descriptor();
         self.document(&descriptor, &image.manifest)?;
         Ok(descriptor)
+    }
+
+    /// Writes those layers that are not there yet.
+    ///
+    /// # Errors
+    /// The disk's; a layer's file has changed or is gone.
+    pub fn add_layers(&self, layers: &[LayerFile]) -> Result<(), LayoutError> {
+        self.create()?;
+        let mut missing = layers
+            .iter()
+            .filter(|file| !self.has(&file.layer.descriptor));
+        missing.try_for_each(|file| self.add_layer(&file.layer.descriptor, &file.file))
+    }
+
+    fn add_layer(&self, layer: &Descriptor, file: &Path) -> Result<(), LayoutError> {
+        let is_written = match fs_err::File::open(file) {
+            Ok(read) => self.write(layer, read)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(self.disk("written", error)),
+        };
+        if is_written {
+            return Ok(());
+        }
+        Err(LayoutError::Layer {
+            file: file.to_owned(),
+            digest: layer.digest.clone(),
+        })
     }
 
     /// Writes an index over images that were [added](Self::add), and returns its descriptor.
@@ -197,6 +214,28 @@ impl ImageLayout {
         };
         entries.retain(|entry| name_of(entry) != Some(name));
         entries.push(entry);
+        store::replace(
+            &self.folder.join("index.json"),
+            index.to_string().as_bytes(),
+        )
+        .map_err(|error| self.disk("written", error))
+    }
+
+    /// Takes a name away, if it exists. The blobs stay.
+    ///
+    /// # Errors
+    /// The disk's, or `index.json` is none.
+    pub fn untag(&self, name: &str) -> Result<(), LayoutError> {
+        let Ok(handle) = File::open(&self.folder) else {
+            return Ok(());
+        };
+        drop(handle.lock());
+        let Some(mut index) = self.index()? else {
+            return Ok(());
+        };
+        if let Some(entries) = index.get_mut("manifests").and_then(Value::as_array_mut) {
+            entries.retain(|entry| name_of(entry) != Some(name));
+        }
         store::replace(
             &self.folder.join("index.json"),
             index.to_string().as_bytes(),
@@ -282,21 +321,33 @@ impl ImageLayout {
             entry = index.choose(platform).map_err(wrong)?.clone();
             bytes = self.read(&entry, "manifest")?;
         }
-        let manifest = ImageManifest::parse(&bytes).map_err(wrong)?;
-        let config = self.read(&manifest.config, "config")?;
-        let info = ImageConfig::parse(&config).and_then(|config| config.info(&manifest));
-        let info = info.map_err(wrong)?;
+        let (image, manifest) = self.described(name, entry, bytes)?;
         if let Some(layer) = manifest.layers.iter().find(|layer| !self.has(layer)) {
             let message = format!("`{name}`: its layer {} is not there", layer.digest);
             return Err(self.broken(message));
         }
-        Ok(AssembledImage {
+        Ok(image)
+    }
+
+    /// The image of a manifest, whose layers are not looked for.
+    fn described(
+        &self,
+        name: &str,
+        entry: Descriptor,
+        bytes: Vec<u8>,
+    ) -> Result<(AssembledImage, ImageManifest), LayoutError> {
+        let wrong = |error: ImageError| self.broken(format!("`{name}`: {error}"));
+        let manifest = ImageManifest::parse(&bytes).map_err(wrong)?;
+        let config = self.read(&manifest.config, "config")?;
+        let info = ImageConfig::parse(&config).and_then(|config| config.info(&manifest));
+        let image = AssembledImage {
             digest: entry.digest,
             media_type: manifest.media_type.clone().unwrap_or(entry.media_type),
             manifest: bytes,
             config,
-            info,
-        })
+            info: info.map_err(wrong)?,
+        };
+        Ok((image, manifest))
     }
 
     /// The entries of `index.json` with a name.
@@ -408,6 +459,39 @@ impl ImageLayout {
         written().map_err(|error| self.disk("written", error))
     }
 
+    /// Begins to write a blob in pieces.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn begin_blob(&self, blob: Descriptor) -> Result<BlobInMaking, LayoutError> {
+        self.create()?;
+        let begun = || {
+            // Not among the blobs: programs take every file there for one.
+            let temporary = TemporaryFolder::within(&self.folder)?;
+            let file = fs_err::File::create(temporary.path().join("blob"))?;
+            Ok((temporary, file))
+        };
+        let (temporary, file) = begun().map_err(|error| self.disk("written", error))?;
+        Ok(BlobInMaking {
+            layout: self.clone(),
+            blob,
+            temporary,
+            file,
+            hasher: Hasher::default(),
+            size: 0,
+        })
+    }
+
+    /// The image of a manifest, whether or not its layers are there.
+    ///
+    /// # Errors
+    /// The disk's; a document is missing or is another.
+    pub fn documented(&self, manifest: &Descriptor) -> Result<AssembledImage, LayoutError> {
+        let bytes = self.read(manifest, "manifest")?;
+        let (image, _) = self.described(manifest.digest.as_str(), manifest.clone(), bytes)?;
+        Ok(image)
+    }
+
     fn disk(&self, what: &'static str, error: io::Error) -> LayoutError {
         let folder = self.folder.clone();
         LayoutError::Disk {
@@ -426,6 +510,65 @@ impl ImageLayout {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+}
+
+/// A blob that is being written to a layout.
+pub struct BlobInMaking {
+    layout: ImageLayout,
+    blob: Descriptor,
+    temporary: TemporaryFolder,
+    file: fs_err::File,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl BlobInMaking {
+    /// The digest that it is to have.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.blob.digest
+    }
+
+    /// The bytes that were written so far.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), LayoutError> {
+        let written = self.file.write_all(bytes);
+        written.map_err(|error| self.layout.disk("written", error))?;
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Puts it among the blobs; false if its bytes are not those of its digest.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn finish(self) -> Result<bool, LayoutError> {
+        let Self {
+            layout,
+            blob,
+            temporary,
+            file,
+            hasher,
+            ..
+        } = self;
+        if hasher.finish() != blob.digest {
+            return Ok(false);
+        }
+        let kept = file.sync_all().and_then(|()| {
+            fs_err::rename(temporary.path().join("blob"), layout.blob(&blob.digest))
+        });
+        kept.map_err(|error| layout.disk("written", error))?;
+        Ok(true)
     }
 }
 

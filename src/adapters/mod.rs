@@ -5,7 +5,9 @@
 //! them can do ([`destination::ImageDaemon`], [`destination::ImageRegistry`]). Tests use implementations in memory
 //! (`fakes`).
 
+mod build_output;
 pub mod builder;
+pub mod buildkit;
 pub mod cache;
 mod chunks;
 pub mod credentials;
@@ -27,6 +29,9 @@ pub mod python;
 pub mod registry;
 mod runtime;
 pub mod secrets;
+mod session_services;
 pub mod sources;
 pub mod spark;
 pub mod store;
+mod tar_body;
+mod tls;

@@ -21,6 +21,12 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &BuildArguments) ->
     let targets = session.targets(&images.images)?;
     let services =
         Services::new(session, policy_of(images.locks)).building_wheels(&build::InContainers);
+    let is_daemon = matches!(arguments.output, Some(OutputPlace::Daemon)) || arguments.test_imports;
+    let services = if is_daemon {
+        services.in_docker()
+    } else {
+        services
+    };
     let output = match &arguments.output {
         Some(OutputPlace::Layout(_)) if arguments.test_imports => {
             return Err(ImportTestError::NoDaemon.into());

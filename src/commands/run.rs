@@ -44,8 +44,9 @@ pub(super) fn run(session: &Session<'_>, ui: &Ui, arguments: &RunArguments) -> R
         is_quiet: ui.verbosity() == 0,
         strictness: Strictness::of(arguments.strict.asked(), Compared::Index),
     };
-    let services =
-        Services::new(session, policy_of(arguments.locks)).building_wheels(&build::InContainers);
+    let services = Services::new(session, policy_of(arguments.locks))
+        .building_wheels(&build::InContainers)
+        .in_docker();
     let end = if arguments.local {
         running::run_locally(session, &services, &request)?
     } else {

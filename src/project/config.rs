@@ -41,6 +41,7 @@ pub(super) struct Config {
     pub(super) ca: Option<Text>,
     #[serde(default)]
     pub(super) mirrors: Mirrors,
+    pub(super) builder: Option<Spanned<BuilderTable>>,
     #[serde(default)]
     pub(super) python: Python,
     #[serde(default)]
@@ -96,6 +97,31 @@ pub(super) struct Mirrors {
     pub(super) python: Option<Text>,
     pub(super) maven: Option<Text>,
     pub(super) debian: Option<Text>,
+}
+
+/// `[builder]`: the `BuildKit`s that build Dockerfiles; never an input of a fingerprint.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct BuilderTable {
+    pub(super) address: Option<Text>,
+    pub(super) ca: Option<Text>,
+    pub(super) certificate: Option<Text>,
+    pub(super) key: Option<Text>,
+    pub(super) insecure: Option<bool>,
+    pub(super) cache: Option<Text>,
+    #[serde(default)]
+    pub(super) platforms: BTreeMap<String, Spanned<BuilderPlatformTable>>,
+}
+
+/// `[builder.platforms."OS/ARCHITECTURE"]`. What it does not say is as under `[builder]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct BuilderPlatformTable {
+    pub(super) address: Text,
+    pub(super) ca: Option<Text>,
+    pub(super) certificate: Option<Text>,
+    pub(super) key: Option<Text>,
+    pub(super) insecure: Option<bool>,
 }
 
 /// `[python]`: how requirements are installed.

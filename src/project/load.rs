@@ -112,6 +112,7 @@ impl Loader<'_> {
                 .as_ref()
                 .map(|path| self.root.join(path.get_ref())),
             mirrors: self.mirrors()?,
+            builders: self.builders()?,
             python: self.python()?,
             chains,
             sources,
@@ -223,7 +224,7 @@ impl Loader<'_> {
     }
 
     /// Replaces `${NAME}` by the environment's value. Only for values that no fingerprint covers.
-    fn expanded(&self, text: &Text) -> Result<String, Defect> {
+    pub(super) fn expanded(&self, text: &Text) -> Result<String, Defect> {
         let (mut rest, mut expanded) = (text.get_ref().as_str(), String::new());
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) = after.split_once('}').ok_or_else(|| {

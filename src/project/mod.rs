@@ -1,5 +1,6 @@
 //! The user's files: configuration, locks, sources and requirements. This module reads files and writes none.
 
+mod builders;
 pub mod built_in;
 mod chains;
 mod config;
@@ -38,6 +39,7 @@ pub mod tree;
 pub mod utf8;
 pub mod wheel;
 
+pub use builders::{BuilderAddress, BuilderEndpoint, BuilderTls, Builders};
 pub use config::FILE_NAME;
 pub use image_matcher::{ImageMatcher, Mention, Tail};
 pub use load::{load, load_text};

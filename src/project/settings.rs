@@ -9,6 +9,7 @@ use std::{
 use globset::GlobMatcher;
 
 use super::{
+    builders::Builders,
     elsewhere::ElsewhereChain,
     image_matcher::ImageMatcher,
     place::{Defect, Place},
@@ -39,6 +40,8 @@ pub struct Project {
     pub ca: Option<PathBuf>,
     /// Where to fetch from instead.
     pub mirrors: Mirrors,
+    /// The `BuildKit`s that build Dockerfiles, in the place of a Docker daemon.
+    pub builders: Option<Builders>,
     /// How requirements are installed.
     pub python: PythonSettings,
     /// The chains by name.

@@ -16,11 +16,13 @@ use tokio::time::timeout;
 use super::{
     daemon::{Daemon, WORK, image_id},
     error::{self, DockerError},
-    output::{self, Output},
-    tar_body::{self, TarBody},
 };
 use crate::{
-    adapters::builder::{BuildError, BuildEvent, BuildRequest},
+    adapters::{
+        build_output::{self, Output},
+        builder::{BuildError, BuildEvent, BuildRequest},
+        tar_body::{self, TarBody},
+    },
     image::{Digest, ImageInfo, ImageMismatch, Reference},
     package::archive::ArchiveError,
 };
@@ -94,13 +96,13 @@ impl Daemon {
         let named = output.image().map(str::to_owned);
         named.as_deref().and_then(image_id).ok_or_else(|| {
             let message = "the daemon stopped talking before it named an image".to_owned();
-            output::failure(output, message)
+            build_output::failure(output, message)
         })
     }
 
     fn build_error(&self, output: &mut dyn Output, error: &bollard::errors::Error) -> BuildError {
         match error::said(error) {
-            Some(message) => output::failure(output, message),
+            Some(message) => build_output::failure(output, message),
             None => self.failed(error, String::new).into(),
         }
     }

@@ -1,19 +1,17 @@
 //! The BuildKit inside the daemon, by the daemon's API. It runs independent steps of a Dockerfile side by side.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 use bollard::query_parameters::{BuildImageOptions, BuilderVersion};
 
 use super::{
     build,
     daemon::{Daemon, building_in_session},
-    output::trace::BuildKitTrace,
     session::Session,
 };
 use crate::{
     adapters::{
+        build_output::trace::BuildKitTrace,
         builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
-        secrets::BuildSecrets,
+        session_services,
     },
     image::{Digest, ImageInfo},
 };
@@ -44,7 +42,7 @@ impl Builder for BuildKit<'_> {
         events: &mut dyn FnMut(BuildEvent),
     ) -> Result<ImageInfo, BuildError> {
         build::limit_request(request)?;
-        let session = build_session_id();
+        let session = session_services::new_id();
         let mut trace = BuildKitTrace::default();
         let options = build::options(request).session(&session);
         let id = if request.secrets.is_empty() {
@@ -73,36 +71,8 @@ impl BuildKit<'_> {
         let opening = Session::open(&daemon.host, &version, id, secrets);
         let _session = daemon.runtime.block_on(opening)?;
         let client = building_in_session(&daemon.client);
-        let mut masked = |event| events(without_secrets(event, secrets));
+        let mut masked = |event: BuildEvent| events(event.masked(secrets));
         let built = daemon.run_build(request, (&client, options), trace, &mut masked);
-        built.map_err(|error| match error {
-            BuildError::Failed {
-                instruction,
-                step,
-                last_lines,
-                message,
-                hint,
-            } => BuildError::Failed {
-                instruction,
-                step,
-                last_lines: last_lines.iter().map(|line| secrets.masked(line)).collect(),
-                message: secrets.masked(&message),
-                hint,
-            },
-            other => other,
-        })
+        built.map_err(|error| error.masked(secrets))
     }
-}
-
-fn without_secrets(event: BuildEvent, secrets: &BuildSecrets) -> BuildEvent {
-    match event {
-        BuildEvent::Log(line) => BuildEvent::Log(secrets.masked(&line)),
-        other => other,
-    }
-}
-
-/// An ID that no other build session of the daemon has.
-fn build_session_id() -> String {
-    let random = || RandomState::new().build_hasher().finish();
-    format!("sparkpack-{:016x}{:016x}", random(), random())
 }

@@ -1,8 +1,11 @@
 //! The classic builder of old daemons, and Podman's, which answers in the same way. It runs one step after the other.
 
-use super::{build, daemon::Daemon, output::log::ClassicLog};
+use super::{build, daemon::Daemon};
 use crate::{
-    adapters::builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
+    adapters::{
+        build_output::log::ClassicLog,
+        builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
+    },
     image::ImageInfo,
 };
 

@@ -9,9 +9,9 @@ use super::{
     build::{archive_error, limit},
     daemon::{Daemon, WORK, image_id},
     error::{self, DockerError},
-    tar_body,
 };
 use crate::{
+    adapters::tar_body,
     image::{ImageInfo, ImageMismatch, Platform, Reference},
     project::tree::Entry,
 };

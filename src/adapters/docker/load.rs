@@ -18,9 +18,9 @@ use super::{
     build::archive_error,
     daemon::{Daemon, WORK},
     error::{self, DockerError},
-    tar_body,
 };
 use crate::{
+    adapters::tar_body,
     image::{
         AssembledImage, Descriptor, Digest, Family, ImageError, ImageIndex, ImageInfo,
         ImageManifest, ImageMismatch, LayerFile, Reference,

@@ -2,7 +2,7 @@
 //!
 //! `host` finds the daemon's address, `daemon` connects and inspects, `ping` asks for the daemon's version, and `about`
 //! for all that a diagnosis tells of it.
-//! `buildkit` and `classic` are its two builders, `session` gives a build its secrets, and `output` reads their messages.
+//! `buildkit` and `classic` are its two builders, and `session` gives a build its secrets.
 //! `load` puts assembled images into the daemon, `parent` describes those that they stand on, `export` gets all of
 //! their layers, `blobs` reads what the containerd store has, `transfer` pushes and pulls, `program` looks into
 //! images, and `container` runs a program in one, which `running` knows. `job` runs one as a cluster would, and
@@ -26,13 +26,11 @@ mod import;
 mod job;
 mod left;
 mod load;
-mod output;
 mod parent;
 mod ping;
 mod program;
 mod running;
 mod session;
-mod tar_body;
 mod terminal;
 mod transfer;
 mod upgrade;

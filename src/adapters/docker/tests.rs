@@ -150,6 +150,7 @@ fn code(error: &BuildError) -> &'static str {
         BuildError::Failed { .. } => "E602",
         BuildError::Mismatch(_) => "E606",
         BuildError::Docker(error) => error.code().as_str(),
+        other => panic!("{other}"),
     }
 }
 

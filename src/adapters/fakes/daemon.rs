@@ -21,8 +21,8 @@ use crate::{
         registry::RegistryImage,
     },
     image::{
-        ImageDocuments, ImageInfo, ImagePython, LayerContents, LayerScanner, Platform, Program,
-        Reference,
+        ImageDocuments, ImageError, ImageInfo, ImagePython, LayerContents, LayerScanner, Platform,
+        Program, Reference,
     },
     project::tree::Entry,
 };
@@ -123,32 +123,26 @@ impl Destination for DaemonInMemory {
 }
 
 impl Programs for DaemonInMemory {
-    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DockerError> {
+    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DestinationError> {
         self.images.program(image)
     }
 
-    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DockerError> {
+    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DestinationError> {
         self.images.python(image)
     }
 }
 
 impl ImageDaemon for DaemonInMemory {
-    fn platform(&self) -> Result<Platform, DockerError> {
+    fn platform(&self) -> Result<Platform, DestinationError> {
         Ok(Platform::default())
     }
 
-    fn builder(&self) -> Box<dyn Builder + '_> {
-        Box::new(self.builder.clone())
+    fn builder(&self, _: &Platform) -> Result<Box<dyn Builder + '_>, DestinationError> {
+        Ok(Box::new(self.builder.clone()))
     }
 
-    fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DockerError> {
-        self.images.look_up(name).map_err(|error| match error {
-            DestinationError::Docker(error) => error,
-            error => DockerError::Answer {
-                doing: "answer as a daemon".to_owned(),
-                message: error.to_string(),
-            },
-        })
+    fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DestinationError> {
+        self.images.look_up(name)
     }
 
     fn import(
@@ -157,7 +151,7 @@ impl ImageDaemon for DaemonInMemory {
         labels: &BTreeMap<String, String>,
         platform: &Platform,
         reference: &Reference,
-    ) -> Result<ImageInfo, DockerError> {
+    ) -> Result<ImageInfo, DestinationError> {
         self.note_move("import", reference)?;
         let mut made = image(&reference.to_string());
         made.labels = labels.clone();
@@ -166,7 +160,7 @@ impl ImageDaemon for DaemonInMemory {
         Ok(made)
     }
 
-    fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DockerError> {
+    fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DestinationError> {
         let found = match self.images.with_id(name) {
             Some(found) => Some(found),
             None => self.inspect(name)?,
@@ -180,7 +174,7 @@ impl ImageDaemon for DaemonInMemory {
         _: &str,
         _: &WantedLayers<'_>,
         _: &Path,
-    ) -> Result<Option<ExportedImage>, DockerError> {
+    ) -> Result<Option<ExportedImage>, DestinationError> {
         Ok(None)
     }
 
@@ -188,12 +182,13 @@ impl ImageDaemon for DaemonInMemory {
         &self,
         image: &ImageInfo,
         scanner: &LayerScanner,
-    ) -> Result<LayerContents, DockerError> {
+    ) -> Result<LayerContents, DestinationError> {
         let tar = self.images.files_of(&image.id);
-        scanner.scan(&*tar).map_err(|error| DockerError::Answer {
+        let refused = |error: ImageError| DockerError::Answer {
             doing: "look into it".to_owned(),
             message: error.to_string(),
-        })
+        };
+        Ok(scanner.scan(&*tar).map_err(refused)?)
     }
 
     /// Answers what [`Self::will_print`] was given, line by line.
@@ -201,7 +196,7 @@ impl ImageDaemon for DaemonInMemory {
         &self,
         program: &ProgramInImage<'_>,
         printed: &mut dyn FnMut(PrintedLine<'_>),
-    ) -> Result<ProgramEnd, DockerError> {
+    ) -> Result<ProgramEnd, DestinationError> {
         let mut state = self.state.lock().unwrap();
         state.moved.push(format!("run {}", program.name));
         state.input = program.input.to_vec();
@@ -219,7 +214,7 @@ impl ImageDaemon for DaemonInMemory {
         &self,
         job: &JobContainer<'_>,
         streams: JobStreams<'_>,
-    ) -> Result<JobEnd, DockerError> {
+    ) -> Result<JobEnd, DestinationError> {
         let mut state = self.state.lock().unwrap();
         state.moved.push(format!("run job {}", job.name));
         let (output, end) = state.prints.pop_front().unwrap();
@@ -232,7 +227,7 @@ impl ImageDaemon for DaemonInMemory {
         })
     }
 
-    fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DockerError> {
+    fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DestinationError> {
         self.note_move("load", request.reference)?;
         let info = request.image.info.clone();
         self.images
@@ -245,14 +240,14 @@ impl ImageDaemon for DaemonInMemory {
         reference: &Reference,
         _registry_auth: &str,
         events: &mut dyn FnMut(TransferEvent),
-    ) -> Result<(), DockerError> {
+    ) -> Result<(), DestinationError> {
         self.note_move("push", reference)?;
         let name = reference.to_string();
         let Some(info) = self.images.get(&name) else {
-            return Err(DockerError::Push {
+            return Err(DestinationError::Docker(DockerError::Push {
                 reference: Box::new(reference.clone()),
                 message: "tag does not exist".to_owned(),
-            });
+            }));
         };
         events(TransferEvent::Status("Pushed".to_owned()));
         self.registry.put(&name, registry_image(info));
@@ -265,7 +260,7 @@ impl ImageDaemon for DaemonInMemory {
         _platform: &Platform,
         _registry_auth: &str,
         _events: &mut dyn FnMut(TransferEvent),
-    ) -> Result<(), DockerError> {
+    ) -> Result<(), DestinationError> {
         self.note_move("pull", reference)?;
         // Time for others to begin the same.
         thread::sleep(Duration::from_millis(10));
@@ -274,10 +269,10 @@ impl ImageDaemon for DaemonInMemory {
             None => self.registry.get(&reference.to_string()),
         };
         let Some(found) = found else {
-            return Err(DockerError::Pull {
+            return Err(DestinationError::Docker(DockerError::Pull {
                 reference: Box::new(reference.clone()),
                 message: "manifest unknown".to_owned(),
-            });
+            }));
         };
         self.images.put(&reference.to_string(), found.info);
         Ok(())
@@ -287,7 +282,7 @@ impl ImageDaemon for DaemonInMemory {
         ending::on_end(|| ())
     }
 
-    fn untag(&self, reference: &Reference) -> Result<(), DockerError> {
+    fn untag(&self, reference: &Reference) -> Result<(), DestinationError> {
         self.note_move("untag", reference)?;
         self.images.remove(&reference.to_string());
         Ok(())

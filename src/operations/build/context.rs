@@ -1,7 +1,7 @@
 //! The build context of a stage. It contains only inputs that the stage's record lists: nothing else reaches the
 //! builder.
 
-use std::convert::Infallible;
+use std::{collections::BTreeSet, convert::Infallible};
 
 use super::{inside::Inside, run::Run};
 use crate::{
@@ -35,6 +35,8 @@ pub(crate) struct BuildContext {
     pub(crate) entries: Vec<Entry>,
     pub(crate) folders: Vec<String>,
     pub(crate) dockerfile: String,
+    /// The images that the Dockerfile names, as they are written there.
+    pub(crate) images: BTreeSet<String>,
     pub(crate) target: Option<String>,
     /// Whether the image stands on one from elsewhere whose programs are for its platform.
     pub(crate) stands_on_checked: bool,
@@ -99,7 +101,7 @@ impl ContextWriter<'_> {
         }
         let edits = dockerfile_edits(inputs, features)?;
         let stands_on_checked = self.refuse_foreign(stage, inputs, progress)?;
-        let dockerfile = self.dockerfile(inputs, &edits, &stage.platform, progress)?;
+        let (dockerfile, images) = self.dockerfile(inputs, &edits, &stage.platform, progress)?;
         if edits.is_isolated {
             entries = isolated(entries, &mut folders, inputs.has_triggers);
         }
@@ -108,6 +110,7 @@ impl ContextWriter<'_> {
             entries,
             folders,
             dockerfile: SENT_DOCKERFILE.to_owned(),
+            images,
             target: edits.target,
             stands_on_checked,
         })
@@ -220,7 +223,7 @@ impl ContextWriter<'_> {
         Err(defect.hint(what_is_there(wanted, &there)).into())
     }
 
-    /// The Dockerfile that is sent: each image is replaced by a name under which the daemon has exactly the locked or
+    /// The Dockerfile that is sent, and the images that it names: each image is replaced by a name under which the daemon has exactly the locked or
     /// planned image.
     fn dockerfile(
         &self,
@@ -228,8 +231,9 @@ impl ContextWriter<'_> {
         edits: &DockerfileEdits,
         platform: &Platform,
         progress: &mut dyn Progress,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<(Vec<u8>, BTreeSet<String>), Error> {
         let mut replacements = edits.replacements.clone();
+        let mut images = BTreeSet::new();
         for used in &inputs.image_uses {
             let name = match &used.image {
                 UsedImage::Scratch => continue,
@@ -240,9 +244,10 @@ impl ContextWriter<'_> {
                     self.source_image(name, file, platform, progress)?
                 }
             };
+            images.insert(name.clone());
             replacements.push((used.span.clone(), name));
         }
-        Ok(inputs.dockerfile.substitute(&replacements))
+        Ok((inputs.dockerfile.substitute(&replacements), images))
     }
 
     /// The reference of a parent stage on `platform`; a plan always has the parent on the platforms of its children.

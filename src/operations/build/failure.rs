@@ -55,6 +55,8 @@ pub(crate) fn located(
         } => (instruction, step, last_lines, message, hint),
         BuildError::Mismatch(mismatch) => return mismatch.into(),
         BuildError::Docker(error) => return error.into(),
+        BuildError::BuildKit(error) => return error.into(),
+        BuildError::Destination(error) => return (*error).into(),
     };
     let instruction = instruction.unwrap_or_default();
     let message = with_what_no_source_has(message, &instruction);

@@ -134,8 +134,10 @@ impl Platforms<'_> {
             },
         };
         let Err(why) = asked else {
+            first.builder.require_builder(&missing)?;
             first.builder.refuse_hopeless(missing)?;
             for one in &mut self.builders {
+                one.adopt_below()?;
                 one.in_daemon = on_platform(self.run, packer, &one.missing, one.platform)?;
             }
             return Ok(());

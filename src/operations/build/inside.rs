@@ -57,6 +57,9 @@ impl Inside<'_> {
     }
 
     fn program(&self, image: &ImageInfo) -> Result<Option<Program>, Error> {
+        if !self.daemon.has_layers(image) {
+            return Ok(None);
+        }
         let name = image.id.hex();
         let known = self.known(name).unwrap_or_default();
         if known == NONE {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     adapters::{
+        destination::{StoredImage, StoredLayer},
         layout::{ImageLayout, LayoutError},
         registry::RegistryImage,
     },
@@ -103,6 +104,49 @@ impl<'a> LayoutBuilder<'a> {
         self.answers.contains_key(name)
     }
 
+    /// Lets those that are to be built stand on the registry's images of their parents, if it has them: the builder pulls
+    /// them, and they are not built again. A daemon builds what it lacks.
+    ///
+    /// # Errors
+    /// The registry, or whoever builds, cannot be asked.
+    pub(super) fn adopt_below(&self) -> Result<(), Error> {
+        let services = self.run.services;
+        if services.builders().is_none() || self.missing.is_empty() || self.no_registry.is_some() {
+            return Ok(());
+        }
+        let (daemon, plan) = (services.daemon()?, &self.run.prepared.plan);
+        let mut next = self.missing.clone();
+        while !next.is_empty() {
+            let parents = next.iter().flat_map(|name| &plan.stages[name].parents);
+            let on = |name: &String| plan.stages[name].on_or_first(self.platform);
+            let is_asked = |name: &&String| !self.missing.contains(name);
+            let parents: BTreeSet<String> = parents.filter(is_asked).cloned().collect();
+            let mut lacking = BTreeSet::new();
+            for name in parents {
+                let there = self.run.find_in_daemon(on(&name), daemon)?;
+                if decision::to_build(on(&name), there.as_ref(), None).is_some() {
+                    lacking.insert(name);
+                }
+            }
+            let found = self.run.ask(lacking, self.platform, services.registry()?)?;
+            next.clear();
+            for (name, found) in found {
+                let stage = on(&name);
+                let reference = stage.reference(self.run.registry);
+                let Some(image) = found else {
+                    next.push(name);
+                    continue;
+                };
+                refuse_conflict(&stage.fingerprint, reference, &image.info)?;
+                let pinned = reference.repository.with_digest(&image.digest);
+                daemon.pull(&pinned, &stage.platform, "", &mut |_| ())?;
+                let adopted = daemon.inspect(&pinned.to_string())?;
+                daemon.tag(&adopted.ok_or_else(|| gone(&pinned))?, reference)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reuses, copies or puts together `stage`; `below` has the results for its parents in this run.
     pub(super) fn make(
         &self,
@@ -181,12 +225,35 @@ impl<'a> LayoutBuilder<'a> {
         made: &BuiltImage,
         progress: &mut dyn Progress,
     ) -> Result<AssembledImage, Error> {
+        if let Some(stored) = self.run.services.daemon()?.stored(&made.info)? {
+            let added = |progress: &mut dyn Progress| {
+                let layers = self.stored_layers(&stored, progress)?;
+                Ok((stored.image.clone(), layers))
+            };
+            return self.add(&made.reference, added, progress);
+        }
         let exported = |progress: &mut dyn Progress| {
             let is_needed = |layer: &Descriptor| !self.layout.has(layer);
             let exported = self.run.exported(&made.into(), &is_needed, progress)?;
             Ok((exported.image, exported.layers))
         };
         self.add(&made.reference, exported, progress)
+    }
+
+    /// The files of the layers of an image that no daemon has. What only a registry has is fetched.
+    fn stored_layers(
+        &self,
+        stored: &StoredImage,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<LayerFile>, Error> {
+        let layers = stored.layers.iter().map(|layer| match layer {
+            StoredLayer::File(file) => Ok(file.clone()),
+            StoredLayer::Repository(layer, repository) => {
+                let file = self.run.layer(repository, &layer.descriptor, progress)?;
+                Ok(LayerFile::there(layer.clone(), file))
+            }
+        });
+        layers.collect()
     }
 
     /// The files of the layers that the layout lacks.

@@ -28,7 +28,7 @@ pub(crate) enum BuildOutput {
 }
 
 impl BuildOutput {
-    /// The daemon if one answers, else the layout in `dist`.
+    /// The daemon if one answers, else the layout in `dist`; always that if `BuildKit`s build.
     ///
     /// # Errors
     /// What answers is no daemon, or the setting that names it cannot be used.
@@ -36,6 +36,13 @@ impl BuildOutput {
         session: &Session<'_>,
         services: &Services<'_>,
     ) -> Result<Self, Error> {
+        if services.builders().is_some() {
+            return Ok(Self::Layout {
+                layout: session.dist().layout(),
+                name: DistFolder::LAYOUT.to_owned(),
+                no_daemon: None,
+            });
+        }
         match services.daemon() {
             Ok(_) => Ok(Self::Daemon),
             Err(Error::Docker(error)) if error.is_absence() => Ok(Self::Layout {

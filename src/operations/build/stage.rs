@@ -14,7 +14,7 @@ use crate::{
     adapters::{
         builder::{BuildEvent, BuildRequest, Builder},
         cache::CacheKind,
-        destination::Programs,
+        destination::{DestinationError, Programs},
         docker::{DockerError, LoadParent, LoadRequest},
         secrets::BuildSecrets,
     },
@@ -22,7 +22,7 @@ use crate::{
     error::{Error, ImageProblem},
     image::{
         ExpectedBase, ImageDocuments, ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_LAYERS,
-        LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE, LayerFile, Reference,
+        LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE, LayerFile, Platform, Reference,
     },
     operations::{
         dist::{Action, BuiltImage, Packer},
@@ -65,14 +65,15 @@ impl<'a> StageBuilder<'a> {
         below: &BTreeMap<String, BuiltImage>,
     ) -> Result<BuiltImage, Error> {
         let daemon = self.run.services.daemon()?;
-        self.make_with(daemon, &*daemon.builder(), stage, below)
+        let builder = || daemon.builder(&stage.platform);
+        self.make_with(daemon, &builder, stage, below)
     }
 
     /// [`Self::make`] with the given builder, which puts its images into `daemon`.
-    pub(super) fn make_with(
+    pub(super) fn make_with<'b>(
         &self,
         daemon: &dyn Programs,
-        builder: &dyn Builder,
+        builder: &dyn Fn() -> Result<Box<dyn Builder + 'b>, DestinationError>,
         stage: &PlatformStage,
         below: &BTreeMap<String, BuiltImage>,
     ) -> Result<BuiltImage, Error> {
@@ -115,7 +116,8 @@ impl<'a> StageBuilder<'a> {
                                 ..self.request(stage, inputs, parent, context)?
                             })
                         };
-                        self.build(builder, stage, inputs, &request, progress.as_mut())?
+                        let builder = builder()?;
+                        self.build(&*builder, stage, inputs, &request, progress.as_mut())?
                     }
                     Recipe::Files(inputs) => {
                         self.put_together(stage, inputs, parent, progress.as_mut())?
@@ -166,23 +168,39 @@ impl<'a> StageBuilder<'a> {
         Ok(built)
     }
 
-    /// Refuses images that only a builder can make, before the first image of the run is made, if no daemon answers.
+    /// Refuses images that only a builder can make, before the first image of the run is made, if no daemon answers, or no
+    /// `BuildKit` that runs programs of their platforms.
     ///
     /// # Errors
-    /// [`Error::NoBuilder`], which names all of them.
+    /// [`Error::NoBuilder`], which names all of them; or that of the `BuildKit`.
     pub(crate) fn require_builder(&self, stages: &[&PlatformStage]) -> Result<(), Error> {
-        let stages = stages.iter();
-        let images = stages.filter(|stage| stage.inputs.recipe.needs_builder());
+        let stages = stages.iter().copied();
+        let of_builder = stages.filter(|stage| stage.inputs.recipe.needs_builder());
+        let of_builder: Vec<&PlatformStage> = of_builder.collect();
+        let images = of_builder.iter();
         let images: Vec<(&str, &str)> = images.map(|stage| (&*stage.title, &*stage.name)).collect();
         if images.is_empty() {
             return Ok(());
         }
-        match self.run.services.daemon() {
+        let daemon = match self.run.services.daemon() {
             Err(Error::Docker(why @ DockerError::Unreachable { .. })) => {
-                Err(Error::no_builder(images, Arc::new(why), None))
+                return Err(Error::no_builder(images, Arc::new(why), None));
             }
-            answer => answer.map(drop),
+            answer => answer?,
+        };
+        if self.run.services.builders().is_none() {
+            return Ok(());
         }
+        let stages = of_builder.iter();
+        let mut platforms: Vec<&Platform> = Vec::new();
+        for stage in stages {
+            let is_made = decision::to_build(stage, self.found(stage)?.as_ref(), None).is_none();
+            if !is_made && !platforms.contains(&&stage.platform) {
+                daemon.require_platform(&stage.platform)?;
+                platforms.push(&stage.platform);
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what cannot be built whatever its steps do, before the first image of the run is built: what the builder
@@ -206,7 +224,7 @@ impl<'a> StageBuilder<'a> {
             }
             let daemon = self.run.services.daemon()?;
             if decision::to_build(stage, self.found(stage)?.as_ref(), None).is_some() {
-                refuse_what_the_builder_lacks(&*daemon.builder(), inputs)?;
+                refuse_what_the_builder_lacks(&*daemon.builder(&stage.platform)?, inputs)?;
                 self.secrets(stage, inputs)?;
                 self.refuse_other_python(stage)?;
                 if let Some(root) = root {
@@ -299,6 +317,7 @@ impl<'a> StageBuilder<'a> {
             entries: context.entries,
             folders: context.folders,
             dockerfile: context.dockerfile,
+            images: context.images,
             reference: stage.reference(self.run.registry).clone(),
             labels: self.labels(stage)?,
             build_arguments: inputs.build_arguments.clone(),
@@ -354,10 +373,10 @@ impl<'a> StageBuilder<'a> {
             self.load((stage, inputs), (parent, &documents), &[], progress)
         };
         let refused = match in_parts(progress)? {
-            Err(DockerError::Archive { .. }) => in_parts(progress)?,
+            Err(DestinationError::Docker(DockerError::Archive { .. })) => in_parts(progress)?,
             loaded => loaded,
         };
-        let Err(error @ DockerError::Parent { .. }) = refused else {
+        let Err(error @ DestinationError::Docker(DockerError::Parent { .. })) = refused else {
             return Ok(refused?);
         };
         let temporary = self.run.session.cache.unfinished(CacheKind::Blobs)?;
@@ -380,7 +399,7 @@ impl<'a> StageBuilder<'a> {
         (parent, documents): (&BuiltImage, &ImageDocuments),
         below: &[LayerFile],
         progress: &mut dyn Progress,
-    ) -> Result<Result<ImageInfo, DockerError>, Error> {
+    ) -> Result<Result<ImageInfo, DestinationError>, Error> {
         let name = parent.reference.to_string();
         let assembled = self.assemble(stage, (&name, documents), progress)?;
         progress.step(Step::Load);
@@ -394,7 +413,7 @@ impl<'a> StageBuilder<'a> {
             }),
             reference: stage.0.reference(self.run.registry),
         });
-        if let Err(DockerError::Archive { .. }) = &loaded {
+        if let Err(DestinationError::Docker(DockerError::Archive { .. })) = &loaded {
             // What is damaged in the cache is made again.
             for layer in &assembled.layers {
                 fs_err::remove_file(&layer.file)?;

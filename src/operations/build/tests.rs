@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt::Write as _, path::Path, sync::Mutex};
 use super::{Run, StageBuilder};
 use crate::{
     adapters::{
-        builder::{BuildError, BuildRequest, Builder},
+        builder::{BuildError, BuildRequest},
         cache::{Cache, CacheKind},
         docker::DockerError,
         fakes::{InMemory, RecordingBuilder, image},
@@ -98,12 +98,17 @@ struct BuildRun<'a> {
 
 impl BuildRun<'_> {
     /// Reuses or builds `base`, then `job`.
-    fn make(&self, builder: &dyn Builder) -> Result<BTreeMap<String, BuiltImage>, Error> {
+    fn make(&self, builder: &RecordingBuilder) -> Result<BTreeMap<String, BuiltImage>, Error> {
         let stages = self.stages();
         let mut made = BTreeMap::new();
         for name in &self.prepared.plan.order {
             let stage = &self.prepared.plan.stages[name];
-            let image = stages.make_with(&self.daemon, builder, stage.first(), &made)?;
+            let image = stages.make_with(
+                &self.daemon,
+                &|| Ok(Box::new(builder.clone())),
+                stage.first(),
+                &made,
+            )?;
             made.insert(name.clone(), image);
         }
         Ok(made)
@@ -291,9 +296,12 @@ fn a_failed_step_is_told_with_its_line_and_nothing_is_made_of_it() {
             builder.fail_next(failed(step, "COPY text /job", None));
             let base = "reg.example/team/none:1";
             let below = BTreeMap::from([("base".to_owned(), rebuilt(base))]);
-            let made = run
-                .stages()
-                .make_with(&run.daemon, &builder, job.first(), &below);
+            let made = run.stages().make_with(
+                &run.daemon,
+                &|| Ok(Box::new(builder.clone())),
+                job.first(),
+                &below,
+            );
             let error = made.unwrap_err();
             let Error::Build { place, output, .. } = &error else {
                 panic!("{error}")

@@ -1,7 +1,10 @@
 //! Builds wheels from their sources, each in a container of the image that has the job's Python: in stages that are thrown
 //! away. Nothing of a source is run on this machine.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -341,7 +344,7 @@ impl Making<'_> {
         work: impl FnOnce(&Run<'_>, &Packer<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let session = self.session.of_images(names)?;
-        let services = Services::new(&session, self.services.policy());
+        let services = self.services.for_session(&session);
         let prepared = resolution::prepare_in_memory(&session, &services, self.order.lock)?;
         let first = session.project.registries.values().next();
         let registry = match (session.registry(None), first) {
@@ -386,6 +389,7 @@ impl Making<'_> {
             entries,
             folders: vec!["source".to_owned(), "tools".to_owned()],
             dockerfile: "Dockerfile".to_owned(),
+            images: BTreeSet::from([from.to_owned()]),
             reference: reference.clone(),
             labels: docker::this_run(),
             build_arguments: BTreeMap::new(),
@@ -397,11 +401,13 @@ impl Making<'_> {
             secrets: BuildSecrets::default(),
         };
         let _on_end = daemon.untag_on_end(&reference);
-        let built = daemon.builder().build(&request, &mut |event| {
-            if let BuildEvent::Log(line) = event {
-                progress.output(&line);
-            }
-        });
+        let built = daemon
+            .builder(&order.target.platform)?
+            .build(&request, &mut |event| {
+                if let BuildEvent::Log(line) = event {
+                    progress.output(&line);
+                }
+            });
         let built = built.map_err(|error| match error {
             BuildError::Failed {
                 last_lines,

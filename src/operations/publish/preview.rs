@@ -74,6 +74,9 @@ pub(crate) fn preview(
     manifests: &Manifests<'_>,
     is_remote: bool,
 ) -> Result<Preview, Error> {
+    if let Some(store) = run.services.images_of_builders()? {
+        return of_builders(run, targets, &store, is_remote);
+    }
     let (daemon, known) = match run.services.local_daemon() {
         Ok(daemon) => (Some(daemon), in_daemon(run, targets, daemon)),
         Err(error) => (None, Err(error)),
@@ -102,6 +105,30 @@ pub(crate) fn preview(
         not_in_daemon,
         is_layout,
         without_daemon,
+    })
+}
+
+/// The same where `BuildKit`s build, whose images get into the layout. None of them is asked.
+fn of_builders(
+    run: &Run<'_>,
+    targets: &[String],
+    store: &dyn ImageDaemon,
+    is_remote: bool,
+) -> Result<Preview, Error> {
+    let mut collected = Collected::default();
+    for (platform, targets) in run.by_platform(targets) {
+        let answers = run.ask_for_needed(&targets, &platform, store)?;
+        let asked = run.asked(&targets, &platform);
+        collected.add(&asked, asked.for_layout(&answers));
+    }
+    let push = is_remote.then(|| of_push(run, targets, Some(store)));
+    Ok(Preview {
+        build: collected.0,
+        push: push.transpose()?,
+        daemon: None,
+        not_in_daemon: Vec::new(),
+        is_layout: true,
+        without_daemon: BTreeMap::new(),
     })
 }
 

@@ -13,10 +13,12 @@ use super::{
 };
 use crate::{
     adapters::{
+        destination::{StoredImage, StoredLayer},
         docker::{LoadRequest, staging_tag},
         layout::ImageLayout,
         registry::{
-            Blob, BlobProgress, BlobState, OutgoingImage, PushAhead, RegistryError, RegistryImage,
+            Blob, BlobProgress, BlobSource, BlobState, OutgoingImage, PushAhead, RegistryError,
+            RegistryImage,
         },
     },
     error::{Error, ImageProblem},
@@ -279,10 +281,14 @@ impl Pusher<'_> {
             return self.send_exported(stage, made);
         }
         let tags = StageTags::of(self.run, stage)?;
+        let stored = self.run.services.daemon()?.stored(&made.info)?;
         let mut progress = self.run.session.events.begin(&stage.title);
         progress.step(Step::Push(&made.reference));
         let own = staging_tag(&made.reference, &made.info.id);
-        let sent = self.send_as(made, &own, progress.as_mut());
+        let sent = match &stored {
+            Some(stored) => self.send_stored(stored, &own, progress.as_mut()),
+            None => self.send_as(made, &own, progress.as_mut()),
+        };
         let image = match sent {
             Ok(()) => tags.read_back(&own)?,
             // A registry that sets no tag twice refuses what has arrived before, if that answer was lost, or its run killed.
@@ -294,6 +300,37 @@ impl Pusher<'_> {
         refuse_other(&own, made, &image)?;
         let staged = Some(&made.info.id);
         self.claim(stage, (image, made.clone()), staged, progress.as_mut())
+    }
+
+    /// Pushes an image under the staging tag `own`. No daemon has it, so that it is sent layer by layer; those of its parent
+    /// are in the registry.
+    fn send_stored(
+        &self,
+        stored: &StoredImage,
+        own: &Reference,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Error> {
+        let layers = stored.layers.iter().map(|layer| match layer {
+            StoredLayer::File(file) => Blob::from(file.clone()),
+            StoredLayer::Repository(layer, repository) => Blob {
+                descriptor: layer.descriptor.clone(),
+                source: BlobSource::Registry(repository.clone()),
+                mounts: Vec::new(),
+                is_new: false,
+            },
+        });
+        let (image, mut sent) = (&stored.image, Sent::default());
+        self.run.services.registry()?.push_image(
+            OutgoingImage {
+                manifest: &image.manifest,
+                media_type: image.media_type.as_ref(),
+                config: &image.config,
+                layers: &layers.collect::<Vec<_>>(),
+            },
+            own,
+            &mut |event| sent.tell(&event, progress),
+        )?;
+        Ok(())
     }
 
     /// Puts an image of the daemon into the layout that stands in the place of a registry.

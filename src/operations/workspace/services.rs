@@ -10,6 +10,7 @@ use std::{
 use super::{policy::LockPolicy, session::Session, turns::Turns, wheel_order::WheelOrder};
 use crate::{
     adapters::{
+        buildkit::{BuildKitStore, StoreSettings},
         credentials::{Credentials, registry_auth},
         destination::{ImageDaemon, ImageRegistry},
         docker::Daemon,
@@ -21,7 +22,7 @@ use crate::{
     error::{Error, OnlineWork, UsageError},
     image::Repository,
     operations::events::Progress,
-    project::Project,
+    project::{Builders, Project},
 };
 
 /// The external services of one run.
@@ -30,10 +31,12 @@ pub(crate) struct Services<'a> {
     policy: LockPolicy,
     daemon: Lazy<Box<dyn ImageDaemon>>,
     local_daemon: Lazy<Box<dyn ImageDaemon>>,
-    registry: Lazy<Box<dyn ImageRegistry>>,
+    registry: Lazy<Arc<dyn ImageRegistry>>,
     credentials: Lazy<Arc<Credentials>>,
     /// What moves between the daemon, a registry and the cache is moved once, whoever wants it.
     moves: Turns<()>,
+    /// Whether the Docker daemon builds, whatever else is configured.
+    is_in_docker: bool,
     /// What builds wheels from their sources, if the command may make anything.
     pub(super) wheel_builder: Option<&'a dyn WheelBuilder>,
 }
@@ -49,7 +52,25 @@ impl<'a> Services<'a> {
             registry: Lazy::default(),
             credentials: Lazy::default(),
             moves: Turns::default(),
+            is_in_docker: false,
             wheel_builder: None,
+        }
+    }
+
+    /// The same, for what only a Docker daemon can do: it also builds then.
+    pub(crate) fn in_docker(self) -> Self {
+        let is_in_docker = true;
+        Self {
+            is_in_docker,
+            ..self
+        }
+    }
+
+    /// Services for another session, by the same rules.
+    pub(crate) fn for_session<'s>(&self, session: &'s Session<'s>) -> Services<'s> {
+        Services {
+            is_in_docker: self.is_in_docker,
+            ..Services::new(session, self.policy)
         }
     }
 
@@ -83,9 +104,51 @@ impl<'a> Services<'a> {
         Err(UsageError::Offline(what()).into())
     }
 
-    /// The daemon. `--offline` allows it, because it is the user's own builder.
+    /// The `BuildKit`s that build Dockerfiles in the place of the Docker daemon, if there are any.
+    pub(crate) fn builders(&self) -> Option<&'a Builders> {
+        let builders = self.session.project.builders.as_ref();
+        builders.filter(|_| !self.is_in_docker)
+    }
+
+    /// What there is of the images that `BuildKit`s build, if they do; nobody is asked.
+    pub(crate) fn images_of_builders(&self) -> Result<Option<BuildKitStore>, Error> {
+        let store = |builders| self.buildkit_store(builders, None, &Arc::default());
+        self.builders().map(store).transpose()
+    }
+
+    fn buildkit_store(
+        &self,
+        builders: &Builders,
+        registry: Option<&Arc<dyn ImageRegistry>>,
+        credentials: &Arc<Credentials>,
+    ) -> Result<BuildKitStore, Error> {
+        let project = &self.session.project;
+        let insecure = project.insecure.iter().cloned();
+        Ok(BuildKitStore::new(StoreSettings {
+            builders: builders.clone(),
+            layout: self.session.dist().layout(),
+            registry: registry.cloned(),
+            credentials: Arc::clone(credentials),
+            special: insecure
+                .chain(mirrors_of_others(project).into_keys())
+                .collect(),
+            has_own_authorities: project.ca.is_some(),
+        })?)
+    }
+
+    /// The daemon, or what takes its place where `BuildKit`s build. `--offline` allows it, because it is the user's own
+    /// builder.
     pub(crate) fn daemon(&self) -> Result<&dyn ImageDaemon, Error> {
         let connect = || {
+            if let Some(builders) = self.builders() {
+                let registry = if self.is_offline() {
+                    None
+                } else {
+                    Some(self.shared_registry()?)
+                };
+                let store = self.buildkit_store(builders, registry, self.credentials()?)?;
+                return Ok(Box::new(store) as Box<dyn ImageDaemon>);
+            }
             let daemon = Daemon::connect()?;
             daemon.begin_removing_left_containers();
             if self.session.locks.is_after_kill() {
@@ -117,6 +180,10 @@ impl<'a> Services<'a> {
     }
 
     pub(crate) fn registry(&self) -> Result<&dyn ImageRegistry, Error> {
+        Ok(&**self.shared_registry()?)
+    }
+
+    fn shared_registry(&self) -> Result<&Arc<dyn ImageRegistry>, Error> {
         self.refuse_offline(|| OnlineWork::AskRegistry)?;
         let project = &self.session.project;
         let connect = || {
@@ -128,16 +195,16 @@ impl<'a> Services<'a> {
                 cache: Some(self.session.cache.clone()),
             };
             let registry = RegistryClient::new(settings, Arc::clone(self.credentials()?))?;
-            let registries = Box::new(registry) as Box<dyn ImageRegistry>;
+            let registries: Box<dyn ImageRegistry> = Box::new(registry);
             Ok(match project.layout() {
-                None => registries,
-                Some(folder) => Box::new(WithLayout {
+                None => Arc::from(registries),
+                Some(folder) => Arc::new(WithLayout {
                     registries,
                     layout: ImageLayout::new(folder),
-                }),
+                }) as Arc<dyn ImageRegistry>,
             })
         };
-        Ok(&**self.registry.get(connect)?)
+        self.registry.get(connect)
     }
 
     pub(crate) fn fetcher(&self) -> Fetcher {
@@ -244,7 +311,7 @@ impl<'a> Services<'a> {
         Self {
             daemon: Lazy::from(Box::new(daemon.clone()) as Box<dyn ImageDaemon>),
             local_daemon: Lazy::from(Box::new(daemon) as Box<dyn ImageDaemon>),
-            registry: Lazy::from(Box::new(registry) as Box<dyn ImageRegistry>),
+            registry: Lazy::from(Arc::new(registry) as Arc<dyn ImageRegistry>),
             credentials: Lazy::from(Arc::new(Credentials::default())),
             ..Self::new(session, policy)
         }

@@ -61,6 +61,39 @@ fn write(entries: &[Entry], folders: &[&str], mut writer: ChunkWriter) -> Result
     }
 }
 
+/// A body that is a tar of `entries` and `folders`, written by a thread of its own, which then calls `written`. The thread
+/// ends when the body is dropped.
+pub(super) fn begin(
+    entries: Arc<[Entry]>,
+    folders: Arc<[String]>,
+    written: impl FnOnce(Result<(), ArchiveError>) + Send + 'static,
+) -> BegunBody {
+    let (writer, body) = pipe();
+    let closing = Closing(Arc::clone(&body.pipe));
+    thread::spawn(move || {
+        let folders: Vec<&str> = folders.iter().map(String::as_str).collect();
+        written(write(&entries, &folders, writer));
+    });
+    BegunBody {
+        body,
+        _closing: closing,
+    }
+}
+
+/// A body that [`begin`] writes.
+pub(super) struct BegunBody {
+    body: TarBody,
+    _closing: Closing,
+}
+
+impl Stream for BegunBody {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.body).poll_next(context)
+    }
+}
+
 /// The state that both ends of a pipe share.
 struct Pipe {
     receiver: Mutex<Receiver<Bytes>>,

@@ -12,7 +12,7 @@ use crate::adapters::builder::BuildEvent;
 
 /// The state after the messages so far.
 #[derive(Default)]
-pub(in crate::adapters::docker) struct BuildKitTrace {
+pub(in crate::adapters) struct BuildKitTrace {
     /// The vertices by digest.
     vertices: BTreeMap<String, VertexState>,
     failing: Option<String>,
@@ -45,7 +45,12 @@ impl Output for BuildKitTrace {
 }
 
 impl BuildKitTrace {
-    fn take_trace(&mut self, trace: StatusResponse, events: &mut dyn FnMut(BuildEvent)) {
+    /// Reads a part of the trace.
+    pub(in crate::adapters) fn take_trace(
+        &mut self,
+        trace: StatusResponse,
+        events: &mut dyn FnMut(BuildEvent),
+    ) {
         // A message may have a step twice, as started and as cached: the last one counts.
         let latest: BTreeMap<&str, &Vertex> = trace
             .vertexes

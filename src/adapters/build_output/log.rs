@@ -7,7 +7,7 @@ use crate::adapters::builder::BuildEvent;
 
 /// The state after the messages so far.
 #[derive(Default)]
-pub(in crate::adapters::docker) struct ClassicLog {
+pub(in crate::adapters) struct ClassicLog {
     text: Printed,
     step: Option<BuildStep>,
     /// Whether the step was reported. That waits for the next line, which says whether the step comes from the cache.

@@ -1,0 +1,172 @@
+//! Connections to a `BuildKit`, and what its workers can build for.
+
+use std::{io, time::Duration};
+
+use bollard_buildkit_proto::moby::buildkit::v1::{
+    ListWorkersRequest, control_client::ControlClient,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::DuplexStream,
+    net::{TcpStream, UnixStream},
+    time::{sleep, timeout},
+};
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
+
+use super::error::{BuildKitError, BuildKitUnreachable};
+use crate::{
+    adapters::tls::{TlsFiles, encrypted, piped},
+    image::Platform,
+    project::{BuilderAddress, BuilderEndpoint},
+};
+
+/// How long a connection may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pauses before further attempts where somebody may be about to listen.
+const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
+
+/// The largest message that is taken.
+pub(super) const MESSAGE_LIMIT: usize = 64 << 20;
+
+/// A `BuildKit` that has answered.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    /// The address as it is written.
+    pub(super) address: String,
+    pub(super) channel: Channel,
+    /// The platforms whose programs its workers run.
+    pub(super) platforms: Vec<Platform>,
+}
+
+impl Connection {
+    /// Connects, and asks for the workers. Needs a tokio runtime.
+    pub(super) async fn open(at: &BuilderAddress) -> Result<Self, BuildKitError> {
+        let unreachable = |reason| BuildKitError::Unreachable {
+            address: at.text.clone(),
+            reason,
+        };
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let opened = timeout(PATIENCE, Self::try_open(at)).await;
+            let reason = match opened.unwrap_or(Err(BuildKitUnreachable::Silent)) {
+                Ok(connection) => return Ok(connection),
+                Err(reason) => reason,
+            };
+            let may_begin = matches!(
+                reason,
+                BuildKitUnreachable::Refused
+                    | BuildKitUnreachable::NoSocket
+                    | BuildKitUnreachable::Lost(_)
+            );
+            match pauses.next().filter(|_| may_begin) {
+                Some(pause) => sleep(pause).await,
+                None => return Err(unreachable(reason)),
+            }
+        }
+    }
+
+    async fn try_open(at: &BuilderAddress) -> Result<Self, BuildKitUnreachable> {
+        let stream = stream(at).await?;
+        let mut stream = Some(TokioIo::new(stream));
+        let connected = || io::Error::other("the connection broke");
+        // The address is only a name in the requests: the connection is there.
+        let endpoint = Endpoint::from_static("http://localhost");
+        let connector = service_fn(move |_| {
+            let stream = stream.take().ok_or_else(connected);
+            async { stream }
+        });
+        let lost = |error: &tonic::transport::Error| BuildKitUnreachable::Other(causes(error));
+        let channel = endpoint.connect_with_connector(connector).await;
+        let channel = channel.map_err(|error| lost(&error))?;
+        let mut control = ControlClient::new(channel.clone());
+        let workers = control.list_workers(ListWorkersRequest::default()).await;
+        let workers = workers.map_err(|status| not_a_build_kit(at, &status))?;
+        let records = workers.into_inner().record.into_iter();
+        let platforms = records.flat_map(|worker| worker.platforms).map(|one| {
+            let variant = Some(one.variant).filter(|variant| !variant.is_empty());
+            Platform::normal(one.os, one.architecture, variant)
+        });
+        Ok(Self {
+            address: at.text.clone(),
+            channel,
+            platforms: platforms.collect(),
+        })
+    }
+
+    /// Fails unless its workers run programs of a platform.
+    pub(super) fn require(&self, platform: &Platform) -> Result<(), BuildKitError> {
+        if self.platforms.is_empty() || self.platforms.contains(platform) {
+            return Ok(());
+        }
+        let mut workers: Vec<String> = self.platforms.iter().map(ToString::to_string).collect();
+        workers.dedup();
+        Err(BuildKitError::Platform {
+            address: self.address.clone(),
+            platform: platform.clone(),
+            workers: workers.join(", "),
+        })
+    }
+}
+
+async fn stream(at: &BuilderAddress) -> Result<DuplexStream, BuildKitUnreachable> {
+    match &at.endpoint {
+        BuilderEndpoint::Unix(path) => {
+            let connected = UnixStream::connect(path).await;
+            Ok(piped(connected.map_err(|error| of_io(&error))?))
+        }
+        BuilderEndpoint::Tcp(address) => {
+            let stream = TcpStream::connect(address).await;
+            let stream = stream.map_err(|error| of_io(&error))?;
+            // Small requests follow each other.
+            drop(stream.set_nodelay(true));
+            let Some(tls) = &at.tls else {
+                return Ok(piped(stream));
+            };
+            let files = TlsFiles {
+                authorities: tls.ca.clone(),
+                own: tls.own.clone(),
+            };
+            let encrypted = encrypted(stream, address, &files, &[b"h2"]).await;
+            let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
+                BuildKitUnreachable::Tls(error.to_string())
+            };
+            Ok(piped(encrypted.map_err(refused)?))
+        }
+    }
+}
+
+fn of_io(error: &io::Error) -> BuildKitUnreachable {
+    match error.kind() {
+        io::ErrorKind::NotFound => BuildKitUnreachable::NoSocket,
+        io::ErrorKind::PermissionDenied => BuildKitUnreachable::Denied,
+        io::ErrorKind::ConnectionRefused => BuildKitUnreachable::Refused,
+        io::ErrorKind::TimedOut => BuildKitUnreachable::Silent,
+        _ if error.to_string().contains("lookup") => BuildKitUnreachable::NoHost(error.to_string()),
+        _ => BuildKitUnreachable::Lost(error.to_string()),
+    }
+}
+
+/// A server that wants a client's certificate says so only after the connection is there.
+fn not_a_build_kit(at: &BuilderAddress, status: &tonic::Status) -> BuildKitUnreachable {
+    let message = causes(status);
+    if at.tls.is_some() && status.code() != tonic::Code::Unimplemented {
+        return BuildKitUnreachable::Tls(message);
+    }
+    BuildKitUnreachable::Other(message)
+}
+
+/// An error with its causes, each of which says something that the one before does not.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,315 @@
+//! Runs a build: sends the request, follows its steps, and gets the digest of what was made.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    error::Error as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bollard_buildkit_proto::moby::buildkit::v1::{
+    CacheOptions, CacheOptionsEntry, Exporter, SolveRequest, SolveResponse, StatusRequest,
+    StatusResponse, control_client::ControlClient,
+};
+use futures_util::StreamExt;
+use tokio::{sync::mpsc, time::timeout};
+use tonic::{Code, Status};
+
+use super::{
+    auth,
+    connection::{Connection, MESSAGE_LIMIT, causes},
+    content::{Content, ContentServer},
+    context::{self, ContextUpload},
+    error::BuildKitError,
+    session::{Session, SessionServices},
+    store::BuildKitStore,
+};
+use crate::{
+    adapters::{
+        build_output::{self, trace::BuildKitTrace},
+        builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
+        session_services,
+    },
+    image::{Digest, ImageInfo, LABEL_STAGE, Repository},
+};
+
+/// How often the progress of sending a context is reported.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long a `BuildKit` may be silent. It asks every few seconds whether the session is alive.
+const SILENCE: Duration = Duration::from_mins(1);
+
+/// How long the last steps are waited for once a build has ended.
+const LAST_STEPS: Duration = Duration::from_secs(2);
+
+/// The field of the answer with the digest of the image.
+const DIGEST: &str = "containerimage.digest";
+
+/// A `BuildKit` that puts its images into a store.
+pub(super) struct BuildKitBuilder<'a> {
+    pub(super) store: &'a BuildKitStore,
+    pub(super) connection: Connection,
+}
+
+/// What a build is about, besides its request.
+struct RunningBuild<'a> {
+    request: &'a BuildRequest,
+    content: Arc<Content>,
+    context: Arc<ContextUpload>,
+    contexts: BTreeMap<String, String>,
+    repositories: Vec<Repository>,
+}
+
+/// What is heard of a build.
+enum Heard {
+    Steps(StatusResponse),
+    End(Box<Result<SolveResponse, Status>>),
+}
+
+impl Builder for BuildKitBuilder<'_> {
+    fn name(&self) -> &'static str {
+        "BuildKit"
+    }
+
+    fn cache_id(&self) -> String {
+        self.connection.address.clone()
+    }
+
+    fn features(&self) -> Features {
+        Features {
+            extended_syntax: true,
+            skips_unneeded_stages: true,
+            step_numbers: StepNumbers::PerStage,
+        }
+    }
+
+    fn build(
+        &self,
+        request: &BuildRequest,
+        events: &mut dyn FnMut(BuildEvent),
+    ) -> Result<ImageInfo, BuildError> {
+        let handed = self.store.handed_over(request, &self.connection)?;
+        let there = handed.there.clone();
+        let content = Arc::new(self.store.content(&handed)?);
+        let build = RunningBuild {
+            request,
+            content,
+            context: ContextUpload::new(&request.entries, &request.folders),
+            contexts: handed.contexts,
+            repositories: handed.repositories,
+        };
+        let secrets = &request.secrets;
+        let mut masked = |event: BuildEvent| events(event.masked(secrets));
+        let solved = self.store.block_on(self.run(&build, &mut masked));
+        if let Some(error) = build.context.take_error() {
+            let reference = Box::new(request.reference.clone());
+            return Err(BuildKitError::Archive { reference, error }.into());
+        }
+        let digest = solved.map_err(|error| error.masked(secrets))?;
+        Ok(self.store.accept(&digest, request, &there)?)
+    }
+}
+
+impl BuildKitBuilder<'_> {
+    /// Runs the build to its end, and returns the digest of the image's manifest, which is in the layout then.
+    async fn run(
+        &self,
+        build: &RunningBuild<'_>,
+        events: &mut dyn FnMut(BuildEvent),
+    ) -> Result<Digest, BuildError> {
+        let (connection, request) = (&self.connection, build.request);
+        let id = session_services::new_id();
+        let services = SessionServices {
+            secrets: &request.secrets,
+            context: build.context.server(),
+            auth: auth::server(self.store.credentials(), build.repositories.clone()),
+            content: ContentServer(Arc::clone(&build.content)),
+        };
+        let session = Session::open(connection, &id, services).await;
+        let session = session.map_err(|status| self.lost(request, &status))?;
+        let mut heard = self.begin(&id, build);
+        let mut trace = BuildKitTrace::default();
+        let (mut told, mut end) = (0, None);
+        loop {
+            let sent = build.context.sent();
+            if sent > std::mem::replace(&mut told, sent) {
+                events(BuildEvent::Sent(sent));
+            }
+            match timeout(TICK, heard.recv()).await {
+                Ok(Some(Heard::Steps(steps))) => {
+                    session.heard.now();
+                    trace.take_trace(steps, events);
+                }
+                Ok(Some(Heard::End(answer))) => end = Some((answer, Instant::now())),
+                Ok(None) => break,
+                Err(_elapsed) if session.heard.silence() > SILENCE => {
+                    let silent = Status::deadline_exceeded("it was silent for a minute");
+                    return Err(self.lost(request, &silent));
+                }
+                Err(_elapsed) => {}
+            }
+            let is_over = |(_, since): &(_, Instant)| since.elapsed() > LAST_STEPS;
+            if end.as_ref().is_some_and(is_over) {
+                break;
+            }
+        }
+        let silent = || Status::unavailable("it stopped talking before it named an image");
+        let answer = end.map_or_else(|| Err(silent()), |(answer, _)| *answer);
+        let answer = answer.map_err(|status| self.failure(request, &mut trace, &status))?;
+        let named = answer.exporter_response.get(DIGEST);
+        named.and_then(|text| text.parse().ok()).ok_or_else(|| {
+            let message = "the BuildKit ended the build without naming an image".to_owned();
+            build_output::failure(&mut trace, message)
+        })
+    }
+
+    /// Sends the request, and begins to listen.
+    fn begin(&self, session: &str, build: &RunningBuild<'_>) -> mpsc::UnboundedReceiver<Heard> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let control = ControlClient::new(self.connection.channel.clone());
+        let control = control.max_decoding_message_size(MESSAGE_LIMIT);
+        let request = self.solve_request(session, build);
+        let watched = StatusRequest {
+            r#ref: request.r#ref.clone(),
+        };
+        let (mut solving, mut watching) = (control.clone(), control);
+        let ends = sender.clone();
+        tokio::spawn(async move {
+            let answer = solving.solve(request).await;
+            let answer = answer.map(tonic::Response::into_inner);
+            // Who does not listen any more has given up.
+            drop(ends.send(Heard::End(Box::new(answer))));
+        });
+        tokio::spawn(async move {
+            let Ok(steps) = watching.status(watched).await else {
+                return;
+            };
+            let mut steps = steps.into_inner();
+            while let Some(Ok(step)) = steps.next().await {
+                if sender.send(Heard::Steps(step)).is_err() {
+                    break;
+                }
+            }
+        });
+        receiver
+    }
+
+    fn solve_request(&self, session: &str, build: &RunningBuild<'_>) -> SolveRequest {
+        let exporter = Exporter {
+            r#type: "oci".to_owned(),
+            // The blobs go into the session's store, one by one.
+            attrs: HashMap::from([("tar".to_owned(), "false".to_owned())]),
+        };
+        SolveRequest {
+            r#ref: session.to_owned(),
+            exporter_deprecated: exporter.r#type.clone(),
+            exporter_attrs_deprecated: exporter.attrs.clone(),
+            exporters: vec![exporter],
+            session: session.to_owned(),
+            frontend: "dockerfile.v0".to_owned(),
+            frontend_attrs: frontend_attributes(build),
+            cache: self.cache(build.request),
+            ..SolveRequest::default()
+        }
+    }
+
+    /// Where the cache of a build is kept besides the `BuildKit`'s own: by the image and the platform.
+    fn cache(&self, request: &BuildRequest) -> Option<CacheOptions> {
+        let (repository, is_insecure) = self.store.cache()?;
+        let stage = request.labels.get(LABEL_STAGE)?;
+        let platform = request.platform.to_string().replace('/', "-");
+        let reference = repository.with_tag(&format!("{stage}-{platform}"));
+        let mut attributes = HashMap::from([("ref".to_owned(), reference.to_string())]);
+        if is_insecure {
+            attributes.insert("registry.insecure".to_owned(), "true".to_owned());
+        }
+        let entry = |more: &[(&str, &str)]| CacheOptionsEntry {
+            r#type: "registry".to_owned(),
+            attrs: {
+                let more = more
+                    .iter()
+                    .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+                attributes.clone().into_iter().chain(more).collect()
+            },
+        };
+        Some(CacheOptions {
+            // A cache that cannot be written is no reason for a build to fail.
+            exports: vec![entry(&[("mode", "max"), ("ignore-error", "true")])],
+            imports: vec![entry(&[])],
+            ..CacheOptions::default()
+        })
+    }
+
+    /// The error of a build that ended with this status.
+    fn failure(
+        &self,
+        request: &BuildRequest,
+        trace: &mut BuildKitTrace,
+        status: &Status,
+    ) -> BuildError {
+        let is_lost = status.source().is_some()
+            || matches!(status.code(), Code::Unavailable | Code::Cancelled);
+        if is_lost {
+            return self.lost(request, status);
+        }
+        let message = status.message();
+        let message = message.strip_prefix("failed to solve: ").unwrap_or(message);
+        match build_output::failure(trace, message.to_owned()) {
+            BuildError::Failed {
+                instruction,
+                step,
+                last_lines,
+                message,
+                hint,
+            } => BuildError::Failed {
+                instruction,
+                step,
+                last_lines,
+                message,
+                hint: hint.map(|_| {
+                    let address = &self.connection.address;
+                    format!("its disk is full: `buildctl --addr {address} du` says of what, `buildctl --addr {address} prune` frees some")
+                }),
+            },
+            other => other,
+        }
+    }
+
+    fn lost(&self, request: &BuildRequest, status: &Status) -> BuildError {
+        let error = BuildKitError::Lost {
+            address: self.connection.address.clone(),
+            reference: Box::new(request.reference.clone()),
+            message: match status.source() {
+                Some(_) => causes(status),
+                None => status.message().to_owned(),
+            },
+        };
+        error.into()
+    }
+}
+
+/// What the Dockerfile frontend is told.
+fn frontend_attributes(build: &RunningBuild<'_>) -> HashMap<String, String> {
+    let request = build.request;
+    let mut attributes = HashMap::from([
+        ("context".to_owned(), context::ADDRESS.to_owned()),
+        ("filename".to_owned(), request.dockerfile.clone()),
+        ("platform".to_owned(), request.platform.to_string()),
+    ]);
+    if let Some(target) = &request.target {
+        attributes.insert("target".to_owned(), target.clone());
+    }
+    if request.no_cache {
+        attributes.insert("no-cache".to_owned(), String::new());
+    }
+    for (prefix, map) in [
+        ("label", &request.labels),
+        ("build-arg", &request.build_arguments),
+        ("context", &build.contexts),
+    ] {
+        let prefixed =
+            |(key, value): (&String, &String)| (format!("{prefix}:{key}"), value.clone());
+        attributes.extend(map.iter().map(prefixed));
+    }
+    attributes
+}

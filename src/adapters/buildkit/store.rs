@@ -1,0 +1,745 @@
+//! The images that a `BuildKit` has made, and those that they stand on: in an OCI image layout, or known from a registry.
+//!
+//! Of an image in a registry only the documents are here. Its layers are fetched if somebody needs their bytes: most often
+//! nobody does, as `BuildKit` pulls them itself, and the registry that a push goes to has them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+};
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::{
+    connection::Connection,
+    content::{Content, HandedBlob, HandedOrigin},
+    error::BuildKitError,
+    solve::BuildKitBuilder,
+};
+use crate::{
+    adapters::{
+        builder::{BuildRequest, Builder},
+        credentials::Credentials,
+        destination::{
+            Destination, DestinationError, ImageDaemon, ImageRegistry, Programs, StoredImage,
+            StoredLayer,
+        },
+        docker::{
+            ExportedImage, JobContainer, JobEnd, JobStreams, LoadRequest, PrintedLine, ProgramEnd,
+            ProgramInImage, TransferEvent, WantedLayers,
+        },
+        ending::{self, OnEnd},
+        layout::{ImageLayout, LayoutError},
+        loopback::is_loopback,
+        runtime::NetworkRuntime,
+        store::TemporaryFolder,
+    },
+    image::{
+        AssembledImage, ContentFacts, Descriptor, Digest, ImageConfig, ImageDocuments, ImageError,
+        ImageInfo, ImageManifest, ImageMismatch, ImagePython, Layer, LayerContents, LayerFile,
+        LayerScanner, ManifestOrIndex, MediaType, Platform, Program, Reference, Repository, Tree,
+        oci_image,
+    },
+    package::layer::write_layer,
+    project::{BuilderAddress, BuilderEndpoint, Builders, tree::Entry},
+};
+
+/// The threads that wait for a `BuildKit`.
+const THREADS: usize = 4;
+
+/// How a handed over image is called, besides its digest.
+const HANDED: &str = "sparkpack";
+
+/// What a store is made of.
+pub struct StoreSettings {
+    /// Where the `BuildKit`s are.
+    pub builders: Builders,
+    /// Where images are kept.
+    pub layout: ImageLayout,
+    /// The registries; `None` if none may be asked.
+    pub registry: Option<Arc<dyn ImageRegistry>>,
+    /// The user's credentials.
+    pub credentials: Arc<Credentials>,
+    /// The hosts of registries that need a configuration to be reached: a mirror, a CA, no TLS.
+    pub special: BTreeSet<String>,
+    /// Whether all registries do, because the user's CA bundle is needed for them.
+    pub has_own_authorities: bool,
+}
+
+/// Images, and the `BuildKit`s that make them.
+pub struct BuildKitStore {
+    settings: StoreSettings,
+    connections: Mutex<BTreeMap<String, Connection>>,
+    images: Mutex<KnownImages>,
+    runtime: NetworkRuntime,
+}
+
+/// The images that were found or made in this run.
+#[derive(Default)]
+struct KnownImages {
+    by_id: BTreeMap<Digest, KnownImage>,
+    /// The IDs of the images with a name, one for each platform, the last one named last.
+    by_name: BTreeMap<String, Vec<Digest>>,
+}
+
+/// An image.
+#[derive(Clone)]
+struct KnownImage {
+    image: AssembledImage,
+    /// The repositories of the layers that the layout may lack.
+    elsewhere: BTreeMap<Digest, Repository>,
+    /// Its name by digest, if it is in a registry.
+    pinned: Option<Reference>,
+}
+
+/// What a build gets of the images that its Dockerfile names.
+pub(super) struct HandedOver {
+    /// Where each image is, by its name in the Dockerfile.
+    pub(super) contexts: BTreeMap<String, String>,
+    /// The repositories that `BuildKit` pulls from and caches in.
+    pub(super) repositories: Vec<Repository>,
+    /// The layers that a registry has.
+    pub(super) there: BTreeMap<Digest, Repository>,
+    blobs: BTreeMap<Digest, HandedBlob>,
+}
+
+impl BuildKitStore {
+    /// A store; no `BuildKit` is asked yet.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn new(settings: StoreSettings) -> std::io::Result<Self> {
+        Ok(Self {
+            settings,
+            connections: Mutex::default(),
+            images: Mutex::default(),
+            runtime: NetworkRuntime::new(THREADS)?,
+        })
+    }
+
+    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    pub(super) fn credentials(&self) -> Arc<Credentials> {
+        Arc::clone(&self.settings.credentials)
+    }
+
+    /// The repository for caches, and whether it is reached without TLS.
+    pub(super) fn cache(&self) -> Option<(&Repository, bool)> {
+        let repository = self.settings.builders.cache.as_ref()?;
+        let is_insecure = self.settings.special.contains(&repository.registry);
+        Some((repository, is_insecure))
+    }
+
+    fn address(&self, platform: &Platform) -> Result<&BuilderAddress, BuildKitError> {
+        let found = self.settings.builders.of(platform);
+        found.ok_or_else(|| BuildKitError::NoAddress(platform.clone()))
+    }
+
+    /// The `BuildKit` for a platform, which has answered.
+    fn connection(&self, platform: &Platform) -> Result<Connection, BuildKitError> {
+        let at = self.address(platform)?;
+        let connections = self.connections.lock();
+        let mut connections = connections.unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = connections.get(&at.text) {
+            return Ok(known.clone());
+        }
+        let opened = self.block_on(Connection::open(at))?;
+        connections.insert(at.text.clone(), opened.clone());
+        Ok(opened)
+    }
+
+    fn known(&self) -> MutexGuard<'_, KnownImages> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, name: &str, image: KnownImage) -> ImageInfo {
+        let info = image.image.info.clone();
+        let mut known = self.known();
+        let others = |known: &KnownImages, id: &Digest| {
+            let other = known.by_id.get(id);
+            other.is_some_and(|other| other.image.info.platform != info.platform)
+        };
+        let ids = known.by_name.get(name).cloned().unwrap_or_default();
+        let ids = ids.into_iter().filter(|id| others(&known, id));
+        let ids = ids.chain([info.id.clone()]).collect();
+        known.by_name.insert(name.to_owned(), ids);
+        known.by_id.insert(info.id.clone(), image);
+        info
+    }
+
+    /// The image of a name or an ID, preferably for a platform.
+    fn look_up(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+    ) -> Result<Option<KnownImage>, DestinationError> {
+        {
+            let known = self.known();
+            if let Ok(id) = name.parse::<Digest>() {
+                return Ok(known.by_id.get(&id).cloned());
+            }
+            let ids = known.by_name.get(name).map(Vec::as_slice);
+            let named = ids.unwrap_or_default().iter().rev();
+            let mut named = named.filter_map(|id| known.by_id.get(id));
+            let wanted = |one: &&KnownImage| {
+                platform.is_none_or(|platform| one.image.info.platform == *platform)
+            };
+            if let Some(found) = named.clone().find(wanted).or_else(|| named.next()) {
+                return Ok(Some(found.clone()));
+            }
+        }
+        let default = Platform::default();
+        let found = self
+            .settings
+            .layout
+            .find(name, platform.unwrap_or(&default));
+        let image = match found {
+            Ok(Some(image)) => image,
+            // An image that has lost a layer is none.
+            Ok(None) | Err(LayoutError::Broken { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let found = KnownImage {
+            image,
+            elsewhere: BTreeMap::new(),
+            pinned: None,
+        };
+        self.keep(name, found.clone());
+        Ok(Some(found))
+    }
+
+    fn of_id(&self, image: &ImageInfo) -> Result<KnownImage, DestinationError> {
+        let found = self.look_up(image.id.as_str(), None)?;
+        let gone = || BuildKitError::Answer {
+            address: HANDED.to_owned(),
+            doing: format!("find the image `{}`", image.id),
+            message: "it is not in the layout".to_owned(),
+        };
+        Ok(found.ok_or_else(gone)?)
+    }
+
+    /// The layers of an image, lowest first.
+    fn layers(&self, known: &KnownImage) -> Result<Vec<StoredLayer>, DestinationError> {
+        let name = known.image.digest.as_str();
+        let manifest = ImageManifest::parse(&known.image.manifest).map_err(odd(name))?;
+        let layers = manifest.layers.into_iter().zip(&known.image.info.diff_ids);
+        let layer = |(descriptor, diff_id): (Descriptor, &Digest)| {
+            let layout = &self.settings.layout;
+            let repository = known.elsewhere.get(&descriptor.digest).cloned();
+            let file = layout.blob(&descriptor.digest);
+            let is_here = layout.has(&descriptor);
+            let layer = Layer::of_another(descriptor, diff_id.clone());
+            match repository.filter(|_| !is_here) {
+                Some(repository) => StoredLayer::Repository(layer, repository),
+                None => StoredLayer::File(LayerFile::there(layer, file)),
+            }
+        };
+        Ok(layers.map(layer).collect())
+    }
+
+    /// Whether a `BuildKit` can pull from a registry by itself, as far as that can be known.
+    fn can_pull(&self, connection: &Connection, repository: &Repository) -> bool {
+        let settings = &self.settings;
+        let host = &repository.registry;
+        if settings.has_own_authorities || settings.special.contains(host) {
+            return false;
+        }
+        !is_loopback(host) || settings.builders.is_here(&connection.address)
+    }
+
+    /// What a build gets of the images that its Dockerfile names.
+    pub(super) fn handed_over(
+        &self,
+        request: &BuildRequest,
+        connection: &Connection,
+    ) -> Result<HandedOver, DestinationError> {
+        let mut handed = HandedOver {
+            contexts: BTreeMap::new(),
+            repositories: self.settings.builders.cache.iter().cloned().collect(),
+            there: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+        };
+        for name in &request.images {
+            let Some(known) = self.look_up(name, Some(&request.platform))? else {
+                continue;
+            };
+            let at = match &known.pinned {
+                Some(pinned) if self.can_pull(connection, &pinned.repository) => {
+                    handed.repositories.push(pinned.repository.clone());
+                    format!("docker-image://{pinned}")
+                }
+                _ => {
+                    self.hand_over(&known, &mut handed.blobs)?;
+                    format!("oci-layout://{HANDED}@{}", known.image.digest)
+                }
+            };
+            handed.contexts.insert(familiar(name), at);
+            handed.there.extend(known.elsewhere);
+        }
+        Ok(handed)
+    }
+
+    /// Lets a build read an image.
+    fn hand_over(
+        &self,
+        known: &KnownImage,
+        blobs: &mut BTreeMap<Digest, HandedBlob>,
+    ) -> Result<(), DestinationError> {
+        for document in [&known.image.manifest, &known.image.config] {
+            let blob = HandedBlob {
+                size: document.len() as u64,
+                origin: HandedOrigin::Bytes(Bytes::copy_from_slice(document)),
+            };
+            blobs.insert(Digest::of(document), blob);
+        }
+        for layer in self.layers(known)? {
+            let (descriptor, origin) = match layer {
+                StoredLayer::File(file) => (file.layer.descriptor, HandedOrigin::File(file.file)),
+                StoredLayer::Repository(layer, repository) => {
+                    let descriptor = layer.descriptor;
+                    let origin = HandedOrigin::Repository(repository, descriptor.clone());
+                    (descriptor, origin)
+                }
+            };
+            let size = descriptor.size;
+            blobs.insert(descriptor.digest, HandedBlob { size, origin });
+        }
+        Ok(())
+    }
+
+    /// What a build may read and write.
+    pub(super) fn content(&self, handed: &HandedOver) -> Result<Content, DestinationError> {
+        let folder = TemporaryFolder::new().map_err(|error| LayoutError::Disk {
+            what: "written",
+            folder: self.settings.layout.folder().to_owned(),
+            error,
+        });
+        Ok(Content {
+            layout: self.settings.layout.clone(),
+            handed: handed.blobs.clone(),
+            there: handed.there.keys().cloned().collect(),
+            registry: self.settings.registry.clone(),
+            fetched: Mutex::default(),
+            folder: folder?,
+            received: AtomicU64::new(0),
+        })
+    }
+
+    /// Verifies the image with this manifest, and gives it its name.
+    pub(super) fn accept(
+        &self,
+        digest: &Digest,
+        request: &BuildRequest,
+        there: &BTreeMap<Digest, Repository>,
+    ) -> Result<ImageInfo, DestinationError> {
+        let layout = &self.settings.layout;
+        let manifest = self.manifest(digest, &request.platform)?;
+        let image = layout.documented(&manifest)?;
+        request.verify(&image.info).map_err(BuildKitError::from)?;
+        let known = KnownImage {
+            image,
+            elsewhere: there.clone(),
+            pinned: None,
+        };
+        let mut is_whole = true;
+        for layer in self.layers(&known)? {
+            match layer {
+                StoredLayer::Repository(..) => is_whole = false,
+                StoredLayer::File(file) if layout.has(&file.layer.descriptor) => {}
+                StoredLayer::File(file) => {
+                    let message = format!("the BuildKit sent no {}", file.layer.descriptor.digest);
+                    let folder = layout.folder().to_owned();
+                    return Err(LayoutError::Broken { folder, message }.into());
+                }
+            }
+        }
+        let name = request.reference.to_string();
+        let descriptor = known.image.descriptor();
+        let id = known.image.info.id.clone();
+        let info = self.keep(id.as_str(), known);
+        if request.looks_inside
+            && let Some(program) = self.program(&info)?
+        {
+            let checked =
+                ImageMismatch::of_program(&program, &request.platform, &request.reference);
+            checked.map_err(BuildKitError::from)?;
+        }
+        self.name(&info, &name)?;
+        if is_whole {
+            layout.tag(&name, &descriptor)?;
+        }
+        Ok(info)
+    }
+
+    /// The manifest with a digest, or that of an index for the platform.
+    fn manifest(
+        &self,
+        digest: &Digest,
+        platform: &Platform,
+    ) -> Result<Descriptor, DestinationError> {
+        let layout = &self.settings.layout;
+        let bytes = fs_err::read(layout.blob(digest)).map_err(|error| LayoutError::Disk {
+            what: "read",
+            folder: layout.folder().to_owned(),
+            error,
+        })?;
+        let name = digest.as_str();
+        match ManifestOrIndex::parse(&bytes).map_err(odd(name))? {
+            ManifestOrIndex::Manifest(_) => Ok(Descriptor::of(MediaType::ImageManifest, &bytes)),
+            ManifestOrIndex::Index(index) => Ok(index.choose(platform).map_err(odd(name))?.clone()),
+        }
+    }
+
+    /// Gives a known image one more name.
+    fn name(&self, image: &ImageInfo, name: &str) -> Result<(), DestinationError> {
+        let known = self.of_id(image)?;
+        self.keep(name, known);
+        Ok(())
+    }
+
+    /// The layer's file, or its bytes from a registry in a file of `folder`.
+    fn fetched(&self, layer: StoredLayer, folder: &Path) -> Result<LayerFile, DestinationError> {
+        match layer {
+            StoredLayer::File(LayerFile { layer, file, .. }) => {
+                let to = folder.join(layer.descriptor.digest.hex());
+                let copied =
+                    fs_err::hard_link(&file, &to).or_else(|_| fs_err::copy(&file, &to).map(drop));
+                copied.map_err(|error| LayoutError::Disk {
+                    what: "read",
+                    folder: self.settings.layout.folder().to_owned(),
+                    error,
+                })?;
+                Ok(LayerFile::there(layer, to))
+            }
+            StoredLayer::Repository(layer, repository) => {
+                let to = folder.join(layer.descriptor.digest.hex());
+                let registry = self.registry()?;
+                registry.save_blob(&repository, &layer.descriptor, &to, &mut |_| ())?;
+                Ok(LayerFile::there(layer, to))
+            }
+        }
+    }
+
+    fn registry(&self) -> Result<&dyn ImageRegistry, DestinationError> {
+        let no_registry = || BuildKitError::OnlyBuilds("ask a registry with `--offline`");
+        let registry = self.settings.registry.as_deref();
+        Ok(registry.ok_or_else(no_registry)?)
+    }
+
+    /// What is in an image: all its layers together.
+    fn tree(
+        &self,
+        image: &KnownImage,
+        scanner: &LayerScanner,
+    ) -> Result<Vec<LayerContents>, DestinationError> {
+        let name = image.image.digest.as_str();
+        let scan = |layer: StoredLayer| match layer {
+            StoredLayer::File(file) => {
+                let read = fs_err::File::open(&file.file).map_err(|error| LayoutError::Disk {
+                    what: "read",
+                    folder: self.settings.layout.folder().to_owned(),
+                    error,
+                })?;
+                Ok(scanner.scan(read).map_err(odd(name))?)
+            }
+            StoredLayer::Repository(layer, repository) => {
+                Ok(self
+                    .registry()?
+                    .scan_layer(&repository, &layer.descriptor, scanner)?)
+            }
+        };
+        self.layers(image)?.into_iter().map(scan).collect()
+    }
+
+    fn facts(&self, image: &ImageInfo) -> Result<ContentFacts, DestinationError> {
+        let known = self.of_id(image)?;
+        let name = known.image.digest.to_string();
+        let config = ImageConfig::parse(&known.image.config).map_err(odd(&name))?;
+        let scanner = LayerScanner::new(&config).map_err(odd(&name))?;
+        let mut tree = Tree::default();
+        for layer in self.tree(&known, &scanner)? {
+            tree.add(layer);
+        }
+        Ok(ContentFacts::of(&config, &tree, None, &[]).map_err(odd(&name))?)
+    }
+}
+
+impl Destination for BuildKitStore {
+    type Stored = ImageInfo;
+
+    fn find(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<ImageInfo>, DestinationError> {
+        let found = self.look_up(&reference.to_string(), Some(platform))?;
+        Ok(found.map(|known| known.image.info))
+    }
+
+    fn tag(&self, image: &ImageInfo, reference: &Reference) -> Result<bool, DestinationError> {
+        self.name(image, &reference.to_string())?;
+        Ok(true)
+    }
+}
+
+impl Programs for BuildKitStore {
+    fn has_layers(&self, image: &ImageInfo) -> bool {
+        let layers = self.of_id(image).and_then(|known| self.layers(&known));
+        let is_here = |layer: &StoredLayer| matches!(layer, StoredLayer::File(_));
+        layers.is_ok_and(|layers| layers.iter().all(is_here))
+    }
+
+    fn program(&self, image: &ImageInfo) -> Result<Option<Program>, DestinationError> {
+        if !self.has_layers(image) {
+            return Ok(None);
+        }
+        Ok(self.facts(image)?.program)
+    }
+
+    fn python(&self, image: &ImageInfo) -> Result<ImagePython, DestinationError> {
+        let facts = self.facts(image)?;
+        Ok(match (facts.python, facts.system) {
+            (Ok(python), _) => ImagePython::Program(python.program),
+            (Err(_), Some(distribution)) => match distribution.split_once(' ') {
+                Some((id, version)) => ImagePython::OfDistribution {
+                    id: id.to_owned(),
+                    version: version.to_owned(),
+                },
+                None => ImagePython::Unknown,
+            },
+            (Err(_), None) => ImagePython::Unknown,
+        })
+    }
+}
+
+impl ImageDaemon for BuildKitStore {
+    fn platform(&self) -> Result<Platform, DestinationError> {
+        let default = Platform::default();
+        let connection = self.connection(&default)?;
+        Ok(connection.platforms.first().cloned().unwrap_or(default))
+    }
+
+    fn builder(&self, platform: &Platform) -> Result<Box<dyn Builder + '_>, DestinationError> {
+        let connection = self.connection(platform)?;
+        Ok(Box::new(BuildKitBuilder {
+            store: self,
+            connection,
+        }))
+    }
+
+    fn require_platform(&self, platform: &Platform) -> Result<(), DestinationError> {
+        Ok(self.connection(platform)?.require(platform)?)
+    }
+
+    fn stored(&self, image: &ImageInfo) -> Result<Option<StoredImage>, DestinationError> {
+        let known = self.of_id(image)?;
+        let layers = self.layers(&known)?;
+        let image = known.image;
+        Ok(Some(StoredImage { image, layers }))
+    }
+
+    fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DestinationError> {
+        Ok(self.look_up(name, None)?.map(|known| known.image.info))
+    }
+
+    fn import(
+        &self,
+        entries: &[Entry],
+        labels: &BTreeMap<String, String>,
+        platform: &Platform,
+        reference: &Reference,
+    ) -> Result<ImageInfo, DestinationError> {
+        let failed = |error| BuildKitError::Archive {
+            reference: Box::new(reference.clone()),
+            error,
+        };
+        let made = || {
+            let folder = TemporaryFolder::new()?;
+            let file = folder.path().join("layer");
+            let layer = write_layer(entries, "", fs_err::File::create(&file)?)?;
+            Ok((folder, LayerFile::there(layer, file)))
+        };
+        let (_folder, file) = made().map_err(failed)?;
+        let config = json!({
+            "architecture": platform.architecture,
+            "os": platform.os,
+            "variant": platform.variant.as_deref().unwrap_or_default(),
+            "config": {"Labels": labels},
+            "rootfs": {"type": "layers", "diff_ids": [file.layer.diff_id]},
+        });
+        let layers = [file.layer.descriptor.clone()];
+        let name = reference.to_string();
+        let image = oci_image(config.to_string().as_bytes(), &layers).map_err(odd(&name))?;
+        let descriptor = self.settings.layout.add(&image, &[file])?;
+        self.settings.layout.tag(&name, &descriptor)?;
+        let known = KnownImage {
+            image,
+            elsewhere: BTreeMap::new(),
+            pinned: None,
+        };
+        Ok(self.keep(&name, known))
+    }
+
+    fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DestinationError> {
+        Ok(self
+            .look_up(name, None)?
+            .map(|known| known.image.documents()))
+    }
+
+    fn export(
+        &self,
+        name: &str,
+        is_wanted: &WantedLayers<'_>,
+        folder: &Path,
+    ) -> Result<Option<ExportedImage>, DestinationError> {
+        let Some(known) = self.look_up(name, None)? else {
+            return Ok(None);
+        };
+        let layers = self.layers(&known)?.into_iter().filter(|layer| {
+            let (StoredLayer::File(LayerFile { layer, .. }) | StoredLayer::Repository(layer, _)) =
+                layer;
+            is_wanted(&layer.descriptor, &layer.diff_id)
+        });
+        let layers = layers.map(|layer| self.fetched(layer, folder));
+        Ok(Some(ExportedImage {
+            layers: layers.collect::<Result<_, _>>()?,
+            documents: known.image.documents(),
+            config: None,
+        }))
+    }
+
+    fn scan(
+        &self,
+        image: &ImageInfo,
+        scanner: &LayerScanner,
+    ) -> Result<LayerContents, DestinationError> {
+        let known = self.of_id(image)?;
+        let layers = self.tree(&known, scanner)?;
+        let only = layers.into_iter().next_back();
+        let gone = || BuildKitError::OnlyBuilds("look into an image without layers");
+        Ok(only.ok_or_else(gone)?)
+    }
+
+    fn run_program(
+        &self,
+        _: &ProgramInImage<'_>,
+        _: &mut dyn FnMut(PrintedLine<'_>),
+    ) -> Result<ProgramEnd, DestinationError> {
+        Err(BuildKitError::OnlyBuilds("run a program in an image").into())
+    }
+
+    fn run_job(&self, _: &JobContainer<'_>, _: JobStreams<'_>) -> Result<JobEnd, DestinationError> {
+        Err(BuildKitError::OnlyBuilds("run a job").into())
+    }
+
+    fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DestinationError> {
+        let parent = match &request.parent {
+            Some(parent) => self.look_up(parent.name, None)?,
+            None => None,
+        };
+        let name = request.reference.to_string();
+        let elsewhere = parent.map(|parent| parent.elsewhere).unwrap_or_default();
+        self.settings.layout.add_layers(request.layers)?;
+        let known = KnownImage {
+            image: request.image.clone(),
+            elsewhere,
+            pinned: None,
+        };
+        let info = self.keep(&name, known);
+        if self.has_layers(&info) {
+            let descriptor = self.settings.layout.add(request.image, &[])?;
+            self.settings.layout.tag(&name, &descriptor)?;
+        }
+        Ok(info)
+    }
+
+    fn push(
+        &self,
+        _: &Reference,
+        _: &str,
+        _: &mut dyn FnMut(TransferEvent),
+    ) -> Result<(), DestinationError> {
+        Err(BuildKitError::OnlyBuilds("push an image").into())
+    }
+
+    /// Gets the documents; the layers stay where they are.
+    fn pull(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        _: &str,
+        _: &mut dyn FnMut(TransferEvent),
+    ) -> Result<(), DestinationError> {
+        let documents = self.registry()?.documents(reference, platform)?;
+        let gone = || BuildKitError::Gone(Box::new(reference.clone()));
+        let ImageDocuments { manifest, config } = documents.ok_or_else(gone)?;
+        let name = reference.to_string();
+        let parsed = ImageManifest::parse(&manifest).map_err(odd(&name))?;
+        let info = ImageConfig::parse(&config).and_then(|config| config.info(&parsed));
+        let info = info.map_err(odd(&name))?;
+        ImageMismatch::of_platform(&info, platform, reference).map_err(BuildKitError::from)?;
+        let repository = &reference.repository;
+        let layers = parsed.layers.iter();
+        let layers = layers.map(|layer| (layer.digest.clone(), repository.clone()));
+        let media_type = parsed.media_type.clone();
+        let digest = Digest::of(&manifest);
+        let known = KnownImage {
+            elsewhere: layers.collect(),
+            pinned: Some(repository.with_digest(&digest)),
+            image: AssembledImage {
+                digest,
+                media_type: media_type.unwrap_or(MediaType::ImageManifest),
+                manifest,
+                config,
+                info,
+            },
+        };
+        self.keep(&name, known);
+        Ok(())
+    }
+
+    fn untag(&self, reference: &Reference) -> Result<(), DestinationError> {
+        let name = reference.to_string();
+        self.known().by_name.remove(&name);
+        Ok(self.settings.layout.untag(&name)?)
+    }
+
+    fn untag_on_end(&self, reference: &Reference) -> OnEnd {
+        let (layout, name) = (self.settings.layout.clone(), reference.to_string());
+        // There is nobody left to tell about an error.
+        ending::on_end(move || drop(layout.untag(&name)))
+    }
+}
+
+impl Builders {
+    /// Whether a `BuildKit` runs on this machine.
+    fn is_here(&self, address: &str) -> bool {
+        let mut all = self.all();
+        all.any(|at| {
+            at.text == address
+                && match &at.endpoint {
+                    BuilderEndpoint::Unix(_) => true,
+                    BuilderEndpoint::Tcp(host) => is_loopback(host),
+                }
+        })
+    }
+}
+
+/// How the Dockerfile frontend calls an image.
+fn familiar(name: &str) -> String {
+    let name = name.strip_prefix("docker.io/").unwrap_or(name);
+    let name = name.strip_prefix("library/").unwrap_or(name);
+    name.strip_suffix(":latest").unwrap_or(name).to_owned()
+}
+
+/// The error about an image that cannot be understood.
+fn odd(name: &str) -> impl Fn(ImageError) -> BuildKitError {
+    move |error| BuildKitError::Image {
+        name: name.to_owned(),
+        error,
+    }
+}
