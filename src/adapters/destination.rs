@@ -105,11 +105,11 @@ pub trait ImageDaemon: Programs {
     /// There is none for it.
     fn builder(&self, platform: &Platform) -> Result<Box<dyn Builder + '_>, DestinationError>;
 
-    /// Fails unless images can be built for a platform, whatever their steps do, as far as that is known.
+    /// Fails unless images can be built for a platform, as far as that is known.
     ///
     /// # Errors
-    /// There is no builder for it, none answers, or it runs no programs of that platform.
-    fn require_platform(&self, _platform: &Platform) -> Result<(), DestinationError> {
+    /// There is no builder for it, none answers, or it runs no programs of that platform and a step `runs` one.
+    fn require_platform(&self, _platform: &Platform, _runs: bool) -> Result<(), DestinationError> {
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! The tests that need more registries than Debian's, Python's and Rust's. Run by `scripts/test-more`.
 //!
+//! - `buildkit`: a chain is built by a `BuildKit` at an address, where no Docker daemon is
 //! - `ci_files`: actionlint and shellcheck find nothing in the CI files that `new` writes
 //! - `connectors`: a connector's jar comes from Maven, is checked, and Spark in the job image finds its classes; a job writes into a
 //!   bucket of fake-gcs-server; a load into `BigQuery` that its connector refuses is told in a line
@@ -26,6 +27,8 @@
 )]
 mod support;
 
+mod buildkit;
+mod buildkitd;
 mod ci_files;
 mod connectors;
 mod crane;

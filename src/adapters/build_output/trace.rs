@@ -17,6 +17,10 @@ pub(in crate::adapters) struct BuildKitTrace {
     vertices: BTreeMap<String, VertexState>,
     failing: Option<String>,
     image: Option<String>,
+    /// Whether a `FROM` that names an image has no number, although it is counted.
+    skips_from: bool,
+    /// The highest number in each stage of a Dockerfile.
+    highest: BTreeMap<String, usize>,
 }
 
 #[derive(Default)]
@@ -45,6 +49,14 @@ impl Output for BuildKitTrace {
 }
 
 impl BuildKitTrace {
+    /// The trace of a build that is told where its images are: then `BuildKit` begins to number after a `FROM`.
+    pub(in crate::adapters) fn of_named_images() -> Self {
+        Self {
+            skips_from: true,
+            ..Self::default()
+        }
+    }
+
     /// Reads a part of the trace.
     pub(in crate::adapters) fn take_trace(
         &mut self,
@@ -58,6 +70,9 @@ impl BuildKitTrace {
             .map(|vertex| (&*vertex.digest, vertex))
             .collect();
         for vertex in &trace.vertexes {
+            self.note_number(&vertex.name);
+        }
+        for vertex in &trace.vertexes {
             let cached = latest[&*vertex.digest].cached;
             self.take_vertex(vertex, cached, events);
         }
@@ -69,9 +84,19 @@ impl BuildKitTrace {
         }
     }
 
+    fn note_number(&mut self, name: &str) {
+        if let Some((stage, number, ..)) = parse_name(name) {
+            let highest = self.highest.entry(stage.to_owned()).or_default();
+            *highest = number.max(*highest);
+        }
+    }
+
     fn take_vertex(&mut self, vertex: &Vertex, cached: bool, events: &mut dyn FnMut(BuildEvent)) {
         let seen = self.vertices.entry(vertex.digest.clone()).or_default();
-        if let Some((number, total, instruction)) = parse_name(&vertex.name) {
+        if let Some((stage, number, total, instruction)) = parse_name(&vertex.name) {
+            let highest = self.highest.get(stage).copied();
+            let is_behind = self.skips_from && highest.is_some_and(|highest| highest + 1 == total);
+            let number = number + usize::from(is_behind);
             instruction.clone_into(&mut seen.step.instruction);
             (seen.step.number, seen.step.total) = (number, total);
             if vertex.started.is_some() && !std::mem::replace(&mut seen.told, true) {
@@ -85,11 +110,14 @@ impl BuildKitTrace {
     }
 }
 
-/// Number, total and instruction of a name like `[stage-1 3/7] RUN make`; those of internal vertices have no numbers.
-fn parse_name(name: &str) -> Option<(usize, usize, &str)> {
+/// Stage, number, total and instruction of a name like `[stage-1 3/7] RUN make`; those of internal vertices have no
+/// numbers.
+fn parse_name(name: &str) -> Option<(&str, usize, usize, &str)> {
     let (place, instruction) = name.strip_prefix('[')?.split_once("] ")?;
-    let (number, total) = fraction(place.split_whitespace().last()?)?;
-    Some((number, total, instruction))
+    let numbers = place.split_whitespace().last()?;
+    let stage = place.strip_suffix(numbers)?.trim_end();
+    let (number, total) = fraction(numbers)?;
+    Some((stage, number, total, instruction))
 }
 
 #[cfg(test)]
@@ -101,12 +129,15 @@ mod tests {
     #[test]
     fn names_of_steps_have_numbers() {
         let table = [
-            ("[2/2] COPY a /", Some((2, 2, "COPY a /"))),
+            ("[2/2] COPY a /", Some(("", 2, 2, "COPY a /"))),
             (
                 "[stage-1  3/17] RUN [ 1 = 1 ] && make",
-                Some((3, 17, "RUN [ 1 = 1 ] && make")),
+                Some(("stage-1", 3, 17, "RUN [ 1 = 1 ] && make")),
             ),
-            ("[linux/amd64 1/2] FROM x", Some((1, 2, "FROM x"))),
+            (
+                "[linux/amd64 1/2] FROM x",
+                Some(("linux/amd64", 1, 2, "FROM x")),
+            ),
             ("[internal] load build context", None),
             ("[linux/amd64 internal] settings", None),
             ("exporting to image", None),
@@ -145,6 +176,23 @@ mod tests {
         let mut events = Vec::new();
         trace.take(message, &mut |event| events.push(event));
         events
+    }
+
+    #[test]
+    fn numbers_begin_at_the_image_that_a_from_names() {
+        let mut trace = BuildKitTrace::of_named_images();
+        let both = vec![
+            vertex("[a 1/3] COPY a /", true, false, ""),
+            vertex("[a 2/3] RUN b", true, false, ""),
+            vertex("[b 1/1] COPY c /", true, false, ""),
+        ];
+        let numbers = take(&mut trace, both, vec![])
+            .into_iter()
+            .map(|event| match event {
+                BuildEvent::Step { number, total, .. } => (number, total),
+                other => panic!("{other:?}"),
+            });
+        assert_eq!(numbers.collect::<Vec<_>>(), [(2, 3), (3, 3), (1, 1)]);
     }
 
     #[test]

@@ -16,7 +16,10 @@ use tower::service_fn;
 
 use super::error::{BuildKitError, BuildKitUnreachable};
 use crate::{
-    adapters::tls::{TlsFiles, encrypted, piped},
+    adapters::{
+        registry::tls,
+        tls::{TlsFiles, encrypted, piped},
+    },
     image::Platform,
     project::{BuilderAddress, BuilderEndpoint},
 };
@@ -77,12 +80,14 @@ impl Connection {
             let stream = stream.take().ok_or_else(connected);
             async { stream }
         });
-        let lost = |error: &tonic::transport::Error| BuildKitUnreachable::Other(causes(error));
         let channel = endpoint.connect_with_connector(connector).await;
-        let channel = channel.map_err(|error| lost(&error))?;
+        let channel = channel.map_err(|error| not_understood(at, causes(&error)))?;
         let mut control = ControlClient::new(channel.clone());
         let workers = control.list_workers(ListWorkersRequest::default()).await;
-        let workers = workers.map_err(|status| not_a_build_kit(at, &status))?;
+        let workers = workers.map_err(|status| match status.code() {
+            tonic::Code::Unimplemented => BuildKitUnreachable::Other(causes(&status)),
+            _ => not_understood(at, causes(&status)),
+        })?;
         let records = workers.into_inner().record.into_iter();
         let platforms = records.flat_map(|worker| worker.platforms).map(|one| {
             let variant = Some(one.variant).filter(|variant| !variant.is_empty());
@@ -129,12 +134,17 @@ async fn stream(at: &BuilderAddress) -> Result<DuplexStream, BuildKitUnreachable
                 own: tls.own.clone(),
             };
             let encrypted = encrypted(stream, address, &files, &[b"h2"]).await;
-            let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
-                BuildKitUnreachable::Tls(error.to_string())
-            };
-            Ok(piped(encrypted.map_err(refused)?))
+            Ok(piped(encrypted.map_err(|error| not_encrypted(&*error))?))
         }
     }
+}
+
+/// Why there is no encrypted connection, in words.
+fn not_encrypted(error: &(dyn std::error::Error + Send + Sync + 'static)) -> BuildKitUnreachable {
+    let of_connection = error.downcast_ref::<io::Error>();
+    let of_tls = of_connection.and_then(|error| error.get_ref()?.downcast_ref::<rustls::Error>());
+    let of_tls = of_tls.or_else(|| error.downcast_ref::<rustls::Error>());
+    BuildKitUnreachable::Tls(of_tls.map_or_else(|| error.to_string(), tls::in_words))
 }
 
 fn of_io(error: &io::Error) -> BuildKitUnreachable {
@@ -148,13 +158,15 @@ fn of_io(error: &io::Error) -> BuildKitUnreachable {
     }
 }
 
-/// A server that wants a client's certificate says so only after the connection is there.
-fn not_a_build_kit(at: &BuilderAddress, status: &tonic::Status) -> BuildKitUnreachable {
-    let message = causes(status);
-    if at.tls.is_some() && status.code() != tonic::Code::Unimplemented {
-        return BuildKitUnreachable::Tls(message);
+/// Why a connection ended before anything was answered. A server that wants another certificate of a client ends it after
+/// the client has accepted the server's.
+fn not_understood(at: &BuilderAddress, message: String) -> BuildKitUnreachable {
+    match &at.tls {
+        Some(_) => BuildKitUnreachable::Tls(format!(
+            "it ended the connection, most often since it wants a client's certificate, or another one: {message}"
+        )),
+        None => BuildKitUnreachable::Other(message),
     }
-    BuildKitUnreachable::Other(message)
 }
 
 /// An error with its causes, each of which says something that the one before does not.

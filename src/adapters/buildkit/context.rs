@@ -23,8 +23,11 @@ use crate::{
 /// The method that a session announces.
 pub(super) const METHOD: &str = "/moby.upload.v1.Upload/Pull";
 
-/// Where a build says that its context is.
-pub(super) const ADDRESS: &str = "http://buildkit-session/context";
+/// Where the build of a session says that its context is. `BuildKit` fetches an address once for all builds that run at the
+/// same time, so that each needs its own.
+pub(super) fn address(session: &str) -> String {
+    format!("http://buildkit-session/{session}")
+}
 
 /// The files of a context, and what became of them.
 pub(super) struct ContextUpload {

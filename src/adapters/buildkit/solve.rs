@@ -128,7 +128,7 @@ impl BuildKitBuilder<'_> {
         let session = Session::open(connection, &id, services).await;
         let session = session.map_err(|status| self.lost(request, &status))?;
         let mut heard = self.begin(&id, build);
-        let mut trace = BuildKitTrace::default();
+        let mut trace = BuildKitTrace::of_named_images();
         let (mut told, mut end) = (0, None);
         loop {
             let sent = build.context.sent();
@@ -207,7 +207,7 @@ impl BuildKitBuilder<'_> {
             exporters: vec![exporter],
             session: session.to_owned(),
             frontend: "dockerfile.v0".to_owned(),
-            frontend_attrs: frontend_attributes(build),
+            frontend_attrs: frontend_attributes(session, build),
             cache: self.cache(build.request),
             ..SolveRequest::default()
         }
@@ -289,10 +289,10 @@ impl BuildKitBuilder<'_> {
 }
 
 /// What the Dockerfile frontend is told.
-fn frontend_attributes(build: &RunningBuild<'_>) -> HashMap<String, String> {
+fn frontend_attributes(session: &str, build: &RunningBuild<'_>) -> HashMap<String, String> {
     let request = build.request;
     let mut attributes = HashMap::from([
-        ("context".to_owned(), context::ADDRESS.to_owned()),
+        ("context".to_owned(), context::address(session)),
         ("filename".to_owned(), request.dockerfile.clone()),
         ("platform".to_owned(), request.platform.to_string()),
     ]);

@@ -531,8 +531,12 @@ impl ImageDaemon for BuildKitStore {
         }))
     }
 
-    fn require_platform(&self, platform: &Platform) -> Result<(), DestinationError> {
-        Ok(self.connection(platform)?.require(platform)?)
+    fn require_platform(&self, platform: &Platform, runs: bool) -> Result<(), DestinationError> {
+        let connection = self.connection(platform)?;
+        if runs {
+            connection.require(platform)?;
+        }
+        Ok(())
     }
 
     fn stored(&self, image: &ImageInfo) -> Result<Option<StoredImage>, DestinationError> {

@@ -27,7 +27,7 @@ mod scan;
 mod session;
 mod settings;
 mod tags;
-mod tls;
+pub(super) mod tls;
 mod transport;
 mod trials;
 mod trust;

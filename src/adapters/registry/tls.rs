@@ -13,6 +13,11 @@ pub(super) fn is_authoritys_own(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(other) if format!("{:?}", other.0) == "CaUsedAsEndEntity")
 }
 
+/// What an error says.
+pub(in crate::adapters) fn in_words(error: &Error) -> String {
+    explained(error).1
+}
+
 /// The kind of an error, and what it says.
 pub(super) fn explained(error: &Error) -> (FailureKind, String) {
     match error {

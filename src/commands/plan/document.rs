@@ -1,6 +1,6 @@
 //! A plan as JSON.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -56,6 +56,9 @@ struct PlannedImage<'a> {
     /// Only for an image with several platforms: what a build would do for each that it would look at.
     #[serde(skip_serializing_if = "Option::is_none")]
     by_platform: Option<Vec<PlannedPlatform>>,
+    /// Only where `BuildKit`s build: the address of the one that builds the image, by platform.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    builders: BTreeMap<String, &'a str>,
     /// Null if the registry was not asked, or a push does not need the image.
     push: Option<Push<'a>>,
     reproducible: bool,
@@ -199,6 +202,10 @@ fn images<'a>(planner: &'a Planner<'_>, known: &'a Known<'_>) -> Vec<PlannedImag
                     words::reason(decision).into_iter().chain(note).collect()
                 })
             }),
+            builders: words::builders_of(known, stage)
+                .into_iter()
+                .map(|(platform, address)| (platform.to_string(), address))
+                .collect(),
             push: known.push(name).map(|push| Push {
                 decision: decision_name(push.decision()),
                 reasons: words::reasons(&push.decisions, words::push_reason),

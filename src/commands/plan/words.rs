@@ -127,6 +127,21 @@ pub(super) fn daemon_note(known: &Known<'_>, stage: &Stage, platform: &Platform)
     Some(format!("{needs}{unless}"))
 }
 
+/// The `BuildKit`s that build an image, if they do and it has to be built: their addresses by platform.
+pub(super) fn builders_of<'k>(
+    known: &'k Known<'_>,
+    stage: &'k Stage,
+) -> BTreeMap<&'k Platform, &'k str> {
+    let builders = known.preview.builders.as_ref();
+    let builders = builders.filter(|_| stage.inputs.recipe.needs_builder());
+    let to_build = known.preview.build.get(&stage.name).into_iter();
+    let to_build = to_build.flat_map(PlatformDecisions::each);
+    let to_build = to_build.filter(|(_, decision)| matches!(decision, Decision::Build(_)));
+    to_build
+        .filter_map(|(platform, _)| Some((platform, &*builders?.of(platform)?.text)))
+        .collect()
+}
+
 /// What stands below an image's row.
 pub(super) fn notes_of(known: &Known<'_>, prepared: &Prepared, stage: &Stage) -> Vec<String> {
     let name = &stage.name;
@@ -145,6 +160,12 @@ pub(super) fn notes_of(known: &Known<'_>, prepared: &Prepared, stage: &Stage) ->
             _ => format!("for a push: {reason}"),
         }));
     }
+    let builders = builders_of(known, stage);
+    let builders = builders.iter().map(|(platform, address)| {
+        let told = format!("a Dockerfile: built by the BuildKit at {address}");
+        (*platform, Some(told), None)
+    });
+    notes.extend(told_of(builders));
     notes.extend(replaced(prepared, stage));
     notes.extend(other_packages(stage));
     notes.extend(daemon_notes(known, stage));

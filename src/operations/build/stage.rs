@@ -106,7 +106,11 @@ impl<'a> StageBuilder<'a> {
                     None => false,
                 };
                 let mut progress = session.events.begin(&stage.title);
-                progress.step(Step::Build(&reason.unwrap_or(Reason::Missing)));
+                let reason = reason.unwrap_or(Reason::Missing);
+                progress.step(Step::Build(&match self.run.services.builders() {
+                    Some(_) => reason.of_layout(),
+                    None => reason,
+                }));
                 let info = match &stage.inputs.recipe {
                     Recipe::Dockerfile(inputs) => {
                         let request = |context: BuildContext| {
@@ -192,12 +196,15 @@ impl<'a> StageBuilder<'a> {
             return Ok(());
         }
         let stages = of_builder.iter();
-        let mut platforms: Vec<&Platform> = Vec::new();
+        let mut platforms: Vec<(&Platform, bool)> = Vec::new();
         for stage in stages {
-            let is_made = decision::to_build(stage, self.found(stage)?.as_ref(), None).is_none();
-            if !is_made && !platforms.contains(&&stage.platform) {
-                daemon.require_platform(&stage.platform)?;
-                platforms.push(&stage.platform);
+            let asked = (&stage.platform, has_run(stage));
+            if platforms.contains(&asked) || platforms.contains(&(asked.0, true)) {
+                continue;
+            }
+            if decision::to_build(stage, self.found(stage)?.as_ref(), None).is_some() {
+                daemon.require_platform(asked.0, asked.1)?;
+                platforms.push(asked);
             }
         }
         Ok(())
@@ -493,6 +500,14 @@ fn refuse_what_the_builder_lacks(
             );
             Err(defect.hint("use a daemon with BuildKit, without `DOCKER_BUILDKIT=0`, or write it the old way").into())
         }
+    }
+}
+
+/// Whether its steps run programs of its platform.
+fn has_run(stage: &PlatformStage) -> bool {
+    match &stage.inputs.recipe {
+        Recipe::Dockerfile(inputs) => inputs.resolution.has_run(),
+        Recipe::Files(_) => false,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
         PlatformStage,
         decision::{self, Asked, Decision, PlatformDecisions},
     },
+    project::Builders,
 };
 
 /// What a build and a push would do.
@@ -27,6 +28,8 @@ pub(crate) struct Preview {
     pub(crate) daemon: Option<Error>,
     /// The platforms whose images have no place in the daemon.
     pub(crate) not_in_daemon: Vec<Platform>,
+    /// The `BuildKit`s that build Dockerfiles, if they do.
+    pub(crate) builders: Option<Builders>,
     /// Whether the OCI layout was asked in place of the daemon.
     pub(crate) is_layout: bool,
     /// The images that cannot be made without a daemon and that, as far as is known, have to be made, if none answered.
@@ -103,6 +106,7 @@ pub(crate) fn preview(
         push,
         daemon: failure,
         not_in_daemon,
+        builders: None,
         is_layout,
         without_daemon,
     })
@@ -127,6 +131,7 @@ fn of_builders(
         push: push.transpose()?,
         daemon: None,
         not_in_daemon: Vec::new(),
+        builders: run.services.builders().cloned(),
         is_layout: true,
         without_daemon: BTreeMap::new(),
     })

@@ -55,6 +55,8 @@ pub struct Stage {
     sources: Vec<ContextSource>,
     mounts: Vec<SecretMount>,
     network: Option<usize>,
+    /// Whether it runs a program.
+    has_run: bool,
     unchecked: Vec<Defect>,
     bodies: Vec<Range<usize>>,
 }
@@ -305,6 +307,7 @@ impl Resolver<'_> {
             sources: Vec::new(),
             mounts: Vec::new(),
             network: None,
+            has_run: false,
             unchecked: Vec::new(),
             bodies: Vec::new(),
         });
@@ -530,6 +533,9 @@ impl Resolver<'_> {
     }
 
     fn read_run(&mut self, instruction: &Instruction, arguments: &str) {
+        if let Some(stage) = self.stages.last_mut() {
+            stage.has_run = true;
+        }
         let (flags, _) = words::flags(arguments);
         let alone = flags
             .iter()
@@ -841,6 +847,12 @@ impl Resolution {
         self.reached_stages()
             .filter_map(|stage| stage.network)
             .min()
+    }
+
+    /// Whether a reached stage runs a program.
+    #[must_use]
+    pub fn has_run(&self) -> bool {
+        self.reached_stages().any(|stage| stage.has_run)
     }
 
     /// What works in the reached stages, but should be improved.

@@ -1,5 +1,7 @@
 //! Finds the line of the Dockerfile that a builder's message is about.
 
+use std::borrow::Cow;
+
 use super::{Dockerfile, Instruction};
 
 /// How well an instruction fits a message.
@@ -105,9 +107,25 @@ fn split_bracket(text: &str) -> (Option<&str>, &str) {
     split().map_or((None, text), |(bracket, rest)| (Some(bracket), rest))
 }
 
+/// The words of an instruction, without the names of images: a builder gets others than are written.
 fn normalised(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let words: Vec<Cow<'_, str>> = text.split_whitespace().map(without_image).collect();
     words.join(" ")
+}
+
+fn without_image(word: &str) -> Cow<'_, str> {
+    if word.starts_with("--from=") {
+        return "--from=".into();
+    }
+    match word.strip_prefix("--mount=") {
+        Some(fields) if fields.contains("from=") => {
+            let others = fields
+                .split(',')
+                .filter(|field| !field.starts_with("from="));
+            format!("--mount={}", others.collect::<Vec<_>>().join(",")).into()
+        }
+        _ => word.into(),
+    }
 }
 
 fn fit(instruction: &Instruction, wanted: &str) -> Option<Fit> {

@@ -142,8 +142,13 @@ impl TestProject {
 
     /// The same with an environment variable.
     pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
+        self.set_variable(name, value);
         self
+    }
+
+    /// Sets a variable of all runs from now on.
+    pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     pub(crate) fn cache(&self) -> &Path {
