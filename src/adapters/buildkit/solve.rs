@@ -12,6 +12,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
     StatusResponse, control_client::ControlClient,
 };
 use futures_util::StreamExt;
+use serde_json::json;
 use tokio::{sync::mpsc, time::timeout};
 use tonic::{Code, Status};
 
@@ -200,6 +201,23 @@ impl BuildKitBuilder<'_> {
             // The blobs go into the session's store, one by one.
             attrs: HashMap::from([("tar".to_owned(), "false".to_owned())]),
         };
+        let mut frontend_attrs = frontend_attributes(session, build);
+        let cache = self.cache(build.request).map(|mut attributes| {
+            // A frontend asks for the cache by itself.
+            let imported = json!([{"Type": "registry", "Attrs": attributes}]);
+            frontend_attrs.insert("cache-imports".to_owned(), imported.to_string());
+            // A cache that cannot be written is no reason for a build to fail.
+            for (key, value) in [("mode", "max"), ("ignore-error", "true")] {
+                attributes.insert(key.to_owned(), value.to_owned());
+            }
+            CacheOptions {
+                exports: vec![CacheOptionsEntry {
+                    r#type: "registry".to_owned(),
+                    attrs: attributes,
+                }],
+                ..CacheOptions::default()
+            }
+        });
         SolveRequest {
             r#ref: session.to_owned(),
             exporter_deprecated: exporter.r#type.clone(),
@@ -207,14 +225,14 @@ impl BuildKitBuilder<'_> {
             exporters: vec![exporter],
             session: session.to_owned(),
             frontend: "dockerfile.v0".to_owned(),
-            frontend_attrs: frontend_attributes(session, build),
-            cache: self.cache(build.request),
+            frontend_attrs,
+            cache,
             ..SolveRequest::default()
         }
     }
 
     /// Where the cache of a build is kept besides the `BuildKit`'s own: by the image and the platform.
-    fn cache(&self, request: &BuildRequest) -> Option<CacheOptions> {
+    fn cache(&self, request: &BuildRequest) -> Option<HashMap<String, String>> {
         let (repository, is_insecure) = self.store.cache()?;
         let stage = request.labels.get(LABEL_STAGE)?;
         let platform = request.platform.to_string().replace('/', "-");
@@ -223,21 +241,7 @@ impl BuildKitBuilder<'_> {
         if is_insecure {
             attributes.insert("registry.insecure".to_owned(), "true".to_owned());
         }
-        let entry = |more: &[(&str, &str)]| CacheOptionsEntry {
-            r#type: "registry".to_owned(),
-            attrs: {
-                let more = more
-                    .iter()
-                    .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-                attributes.clone().into_iter().chain(more).collect()
-            },
-        };
-        Some(CacheOptions {
-            // A cache that cannot be written is no reason for a build to fail.
-            exports: vec![entry(&[("mode", "max"), ("ignore-error", "true")])],
-            imports: vec![entry(&[])],
-            ..CacheOptions::default()
-        })
+        Some(attributes)
     }
 
     /// The error of a build that ended with this status.
