@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    buildkit::BuildKitError, destination::DestinationError, docker::error::DockerError,
-    secrets::BuildSecrets,
+    buildkit::BuildKitError, docker::error::DockerError, layout::LayoutError,
+    registry::RegistryError, secrets::BuildSecrets,
 };
 use crate::{
     image::{ExpectedBase, ImageInfo, ImageMismatch, Platform, Reference},
@@ -136,15 +136,12 @@ pub enum BuildError {
     /// A `BuildKit` at an address could not build.
     #[error(transparent)]
     BuildKit(#[from] BuildKitError),
-    /// What the build stands on, or what it made, cannot be read or written.
+    /// The registry of what the build stands on failed.
     #[error(transparent)]
-    Destination(Box<DestinationError>),
-}
-
-impl From<DestinationError> for BuildError {
-    fn from(error: DestinationError) -> Self {
-        Self::Destination(Box::new(error))
-    }
+    Registry(#[from] RegistryError),
+    /// What the build made, or stands on, cannot be read or written.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
 }
 
 impl BuildError {

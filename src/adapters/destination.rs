@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    builder::Builder,
+    builder::{BuildError, Builder},
     buildkit::BuildKitError,
     docker::{
         Daemon, ExportedImage, JobContainer, JobEnd, JobStreams, LoadRequest, PrintedLine,
@@ -365,6 +365,17 @@ pub enum DestinationError {
     /// A `BuildKit` at an address.
     #[error(transparent)]
     BuildKit(#[from] BuildKitError),
+}
+
+impl From<DestinationError> for BuildError {
+    fn from(error: DestinationError) -> Self {
+        match error {
+            DestinationError::Docker(error) => Self::Docker(error),
+            DestinationError::Registry(error) => Self::Registry(error),
+            DestinationError::Layout(error) => Self::Layout(error),
+            DestinationError::BuildKit(error) => Self::BuildKit(error),
+        }
+    }
 }
 
 impl AsRef<ImageInfo> for ImageInfo {

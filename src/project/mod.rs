@@ -1,5 +1,6 @@
 //! The user's files: configuration, locks, sources and requirements. This module reads files and writes none.
 
+mod builder_addresses;
 mod builders;
 pub mod built_in;
 mod chains;

@@ -56,6 +56,7 @@
 //! - `only_in_daemon`: jobs on an image that no registry has
 //! - `accepted`: what was pushed is copied, unpacked, pulled and run by the programs of others
 //! - `same_as_built`: an image that was put together is the one that the daemon builds from its Dockerfile
+//! - `builders`: `[builder]`: what is said of it where no `BuildKit` is
 //! - `building`: a chain of kilobyte layers through a real daemon
 //! - `pushing`: pushes to a real registry: adopted images, conflicts, a password
 //! - `lost_blobs`: what a registry has lost of an image counts as absent
@@ -81,7 +82,7 @@
 //!
 //! By verb: `init`: `init` · `package`: `packing`, `pythons`, `sources`, `requirements`, `bad_requirements`, `wheels`, `cases`,
 //! `imports`, `staleness` · `lock`: `locking`, `retagging` · `plan`, `tags`: `planning`, `retagging`, `portability`, `platforms` ·
-//! `why`, `diff`: `why`, `platforms` · `build`: `building`, `bytecode`, `added_files`, `same_as_built`, `ignoring`, `layouts`, `test_imports`,
+//! `why`, `diff`: `why`, `platforms` · `build`: `building`, `builders`, `bytecode`, `added_files`, `same_as_built`, `ignoring`, `layouts`, `test_imports`,
 //! `platforms` · `push`: `pushing`, `lost_blobs`, `platforms`, `accepted`, `elsewhere`, `only_in_daemon`, `pins`, `daemonless`, `faults`, `races`, `registry_kinds` ·
 //! `promote`: `promoting` · `verify`: `verifying` · `pin`:
 //! `manifests`, `halves`, `killed`, `hooks` · `check`: `drift`, `places`, `check_formats`, `manifest_cache`, `hostile_input`,
@@ -99,7 +100,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::` `adapters::registry::client::tests::ahead::a_registry_`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
-//! fast leaves out `added_files::` `building::` `bytecode::a_changed_` `canaries::twelve_` `daemonless::` `elsewhere::` `faults::` `races::` `promoting::` `registry_kinds::` `verifying::` `from_source::` `only_in_daemon::`
+//! fast leaves out `added_files::` `builders::a_daemon_` `building::` `bytecode::a_changed_` `canaries::twelve_` `daemonless::` `elsewhere::` `faults::` `races::` `promoting::` `registry_kinds::` `verifying::` `from_source::` `only_in_daemon::`
 //! fast leaves out `documents::a_` `documents::the_` `ignoring::` `locking::` `lost_blobs::` `pins::` `platforms::` `pushing::` `real::`
 //! fast leaves out `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `ci_steps::` `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_`
@@ -132,6 +133,7 @@ mod any_call;
 mod arrows;
 mod bad_requirements;
 mod bare_machines;
+mod builders;
 mod building;
 mod bytecode;
 mod canaries;

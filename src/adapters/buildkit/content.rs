@@ -70,7 +70,7 @@ pub(super) enum HandedOrigin {
 }
 
 /// What a build may read, and where its blobs go.
-pub(super) struct Content {
+pub(super) struct BuildContent {
     pub(super) layout: ImageLayout,
     pub(super) handed: BTreeMap<Digest, HandedBlob>,
     /// The blobs that are not to be sent, beside those in the layout.
@@ -82,7 +82,7 @@ pub(super) struct Content {
     pub(super) received: AtomicU64,
 }
 
-impl Content {
+impl BuildContent {
     fn handed(&self, digest: &str) -> Result<(Digest, &HandedBlob), Status> {
         let digest: Digest = digest
             .parse()
@@ -164,7 +164,7 @@ impl Content {
 
 /// The content service of a session.
 #[derive(Clone)]
-pub(super) struct ContentServer(pub(super) Arc<Content>);
+pub(super) struct ContentServer(pub(super) Arc<BuildContent>);
 
 impl NamedService for ContentServer {
     const NAME: &'static str = "containerd.services.content.v1.Content";
@@ -195,7 +195,7 @@ where
                 }
                 READ => {
                     let mut grpc = Grpc::new(ProstCodec::default());
-                    grpc.server_streaming(Reading(service), request).await
+                    grpc.server_streaming(BlobReading(service), request).await
                 }
                 WRITE => {
                     let grpc = Grpc::new(ProstCodec::default());
@@ -227,9 +227,9 @@ impl UnaryService<InfoRequest> for Info {
     }
 }
 
-struct Reading(ContentServer);
+struct BlobReading(ContentServer);
 
-impl ServerStreamingService<ReadRequest> for Reading {
+impl ServerStreamingService<ReadRequest> for BlobReading {
     type Response = ReadResponse;
     type ResponseStream = Answers<ReadResponse>;
     type Future = BoxFuture<Response<Self::ResponseStream>, Status>;
@@ -299,7 +299,7 @@ impl StreamingService<WriteRequest> for Writing {
 
 /// A blob that is being sent to us.
 struct ReceivedBlob {
-    content: Arc<Content>,
+    content: Arc<BuildContent>,
     making: Option<(BlobInMaking, u64)>,
 }
 

@@ -6,20 +6,19 @@
 //!
 //! `connection` reaches it, and `session` is the way back: through it `BuildKit` asks this process for what the build
 //! needs. `context` sends the context, `content` hands over images and takes in the layers that are made, and `auth` has
-//! the credentials of registries. `solve` runs a build, and `store` keeps the images, in an OCI image layout.
+//! the credentials of registries. `solve` runs a build, and `store` keeps the images, in an OCI image layout;
+//! `images` has them do as those of a daemon.
 
 mod auth;
 mod connection;
 mod content;
 mod context;
 mod error;
+mod images;
 mod session;
 mod solve;
 mod store;
 mod wire;
-
-#[cfg(test)]
-mod tests;
 
 pub use error::{BuildKitError, BuildKitUnreachable};
 pub use store::{BuildKitStore, StoreSettings};

@@ -68,13 +68,13 @@ impl LastHeard {
 }
 
 /// An open session. It ends when it is dropped.
-pub(super) struct Session {
+pub(super) struct BuildSession {
     /// `BuildKit` asks every few seconds whether the session is alive, so that a silent one is gone.
     pub(super) heard: Arc<LastHeard>,
     _end: oneshot::Sender<()>,
 }
 
-impl Session {
+impl BuildSession {
     /// Opens a session of the ID `id`. Needs a tokio runtime.
     pub(super) async fn open<U: Upload, A: Auth>(
         connection: &Connection,

@@ -19,10 +19,10 @@ use tonic::{Code, Status};
 use super::{
     auth,
     connection::{Connection, MESSAGE_LIMIT, causes},
-    content::{Content, ContentServer},
+    content::{BuildContent, ContentServer},
     context::{self, ContextUpload},
     error::BuildKitError,
-    session::{Session, SessionServices},
+    session::{BuildSession, SessionServices},
     store::BuildKitStore,
 };
 use crate::{
@@ -55,7 +55,7 @@ pub(super) struct BuildKitBuilder<'a> {
 /// What a build is about, besides its request.
 struct RunningBuild<'a> {
     request: &'a BuildRequest,
-    content: Arc<Content>,
+    content: Arc<BuildContent>,
     context: Arc<ContextUpload>,
     contexts: BTreeMap<String, String>,
     repositories: Vec<Repository>,
@@ -126,7 +126,7 @@ impl BuildKitBuilder<'_> {
             auth: auth::server(self.store.credentials(), build.repositories.clone()),
             content: ContentServer(Arc::clone(&build.content)),
         };
-        let session = Session::open(connection, &id, services).await;
+        let session = BuildSession::open(connection, &id, services).await;
         let session = session.map_err(|status| self.lost(request, &status))?;
         let mut heard = self.begin(&id, build);
         let mut trace = BuildKitTrace::of_named_images();

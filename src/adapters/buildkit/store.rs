@@ -10,40 +10,28 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde_json::json;
 
 use super::{
     connection::Connection,
-    content::{Content, HandedBlob, HandedOrigin},
+    content::{BuildContent, HandedBlob, HandedOrigin},
     error::BuildKitError,
-    solve::BuildKitBuilder,
 };
 use crate::{
     adapters::{
-        builder::{BuildRequest, Builder},
+        builder::BuildRequest,
         credentials::Credentials,
-        destination::{
-            Destination, DestinationError, ImageDaemon, ImageRegistry, Programs, StoredImage,
-            StoredLayer,
-        },
-        docker::{
-            ExportedImage, JobContainer, JobEnd, JobStreams, LoadRequest, PrintedLine, ProgramEnd,
-            ProgramInImage, TransferEvent, WantedLayers,
-        },
-        ending::{self, OnEnd},
+        destination::{Destination, DestinationError, ImageRegistry, Programs, StoredLayer},
         layout::{ImageLayout, LayoutError},
         loopback::is_loopback,
         runtime::NetworkRuntime,
         store::TemporaryFolder,
     },
     image::{
-        AssembledImage, ContentFacts, Descriptor, Digest, ImageConfig, ImageDocuments, ImageError,
-        ImageInfo, ImageManifest, ImageMismatch, ImagePython, Layer, LayerContents, LayerFile,
-        LayerScanner, ManifestOrIndex, MediaType, Platform, Program, Reference, Repository, Tree,
-        oci_image,
+        AssembledImage, ContentFacts, Descriptor, Digest, ImageConfig, ImageError, ImageInfo,
+        ImageManifest, ImageMismatch, ImagePython, Layer, LayerContents, LayerFile, LayerScanner,
+        ManifestOrIndex, MediaType, Platform, Program, Reference, Repository, Tree,
     },
-    package::layer::write_layer,
-    project::{BuilderAddress, BuilderEndpoint, Builders, tree::Entry},
+    project::{BuilderAddress, BuilderEndpoint, Builders},
 };
 
 /// The threads that wait for a `BuildKit`.
@@ -70,7 +58,7 @@ pub struct StoreSettings {
 
 /// Images, and the `BuildKit`s that make them.
 pub struct BuildKitStore {
-    settings: StoreSettings,
+    pub(super) settings: StoreSettings,
     connections: Mutex<BTreeMap<String, Connection>>,
     images: Mutex<KnownImages>,
     runtime: NetworkRuntime,
@@ -78,20 +66,20 @@ pub struct BuildKitStore {
 
 /// The images that were found or made in this run.
 #[derive(Default)]
-struct KnownImages {
+pub(super) struct KnownImages {
     by_id: BTreeMap<Digest, KnownImage>,
     /// The IDs of the images with a name, one for each platform, the last one named last.
-    by_name: BTreeMap<String, Vec<Digest>>,
+    pub(super) by_name: BTreeMap<String, Vec<Digest>>,
 }
 
 /// An image.
 #[derive(Clone)]
-struct KnownImage {
-    image: AssembledImage,
+pub(super) struct KnownImage {
+    pub(super) image: AssembledImage,
     /// The repositories of the layers that the layout may lack.
-    elsewhere: BTreeMap<Digest, Repository>,
+    pub(super) elsewhere: BTreeMap<Digest, Repository>,
     /// Its name by digest, if it is in a registry.
-    pinned: Option<Reference>,
+    pub(super) pinned: Option<Reference>,
 }
 
 /// What a build gets of the images that its Dockerfile names.
@@ -140,7 +128,7 @@ impl BuildKitStore {
     }
 
     /// The `BuildKit` for a platform, which has answered.
-    fn connection(&self, platform: &Platform) -> Result<Connection, BuildKitError> {
+    pub(super) fn connection(&self, platform: &Platform) -> Result<Connection, BuildKitError> {
         let at = self.address(platform)?;
         let connections = self.connections.lock();
         let mut connections = connections.unwrap_or_else(PoisonError::into_inner);
@@ -152,11 +140,11 @@ impl BuildKitStore {
         Ok(opened)
     }
 
-    fn known(&self) -> MutexGuard<'_, KnownImages> {
+    pub(super) fn known(&self) -> MutexGuard<'_, KnownImages> {
         self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, name: &str, image: KnownImage) -> ImageInfo {
+    pub(super) fn keep(&self, name: &str, image: KnownImage) -> ImageInfo {
         let info = image.image.info.clone();
         let mut known = self.known();
         let others = |known: &KnownImages, id: &Digest| {
@@ -172,7 +160,7 @@ impl BuildKitStore {
     }
 
     /// The image of a name or an ID, preferably for a platform.
-    fn look_up(
+    pub(super) fn look_up(
         &self,
         name: &str,
         platform: Option<&Platform>,
@@ -212,7 +200,7 @@ impl BuildKitStore {
         Ok(Some(found))
     }
 
-    fn of_id(&self, image: &ImageInfo) -> Result<KnownImage, DestinationError> {
+    pub(super) fn of_id(&self, image: &ImageInfo) -> Result<KnownImage, DestinationError> {
         let found = self.look_up(image.id.as_str(), None)?;
         let gone = || BuildKitError::Answer {
             address: HANDED.to_owned(),
@@ -223,7 +211,7 @@ impl BuildKitStore {
     }
 
     /// The layers of an image, lowest first.
-    fn layers(&self, known: &KnownImage) -> Result<Vec<StoredLayer>, DestinationError> {
+    pub(super) fn layers(&self, known: &KnownImage) -> Result<Vec<StoredLayer>, DestinationError> {
         let name = known.image.digest.as_str();
         let manifest = ImageManifest::parse(&known.image.manifest).map_err(odd(name))?;
         let layers = manifest.layers.into_iter().zip(&known.image.info.diff_ids);
@@ -312,13 +300,13 @@ impl BuildKitStore {
     }
 
     /// What a build may read and write.
-    pub(super) fn content(&self, handed: &HandedOver) -> Result<Content, DestinationError> {
+    pub(super) fn content(&self, handed: &HandedOver) -> Result<BuildContent, DestinationError> {
         let folder = TemporaryFolder::new().map_err(|error| LayoutError::Disk {
             what: "written",
             folder: self.settings.layout.folder().to_owned(),
             error,
         });
-        Ok(Content {
+        Ok(BuildContent {
             layout: self.settings.layout.clone(),
             handed: handed.blobs.clone(),
             there: handed.there.keys().cloned().collect(),
@@ -402,7 +390,11 @@ impl BuildKitStore {
     }
 
     /// The layer's file, or its bytes from a registry in a file of `folder`.
-    fn fetched(&self, layer: StoredLayer, folder: &Path) -> Result<LayerFile, DestinationError> {
+    pub(super) fn fetched(
+        &self,
+        layer: StoredLayer,
+        folder: &Path,
+    ) -> Result<LayerFile, DestinationError> {
         match layer {
             StoredLayer::File(LayerFile { layer, file, .. }) => {
                 let to = folder.join(layer.descriptor.digest.hex());
@@ -424,14 +416,14 @@ impl BuildKitStore {
         }
     }
 
-    fn registry(&self) -> Result<&dyn ImageRegistry, DestinationError> {
+    pub(super) fn registry(&self) -> Result<&dyn ImageRegistry, DestinationError> {
         let no_registry = || BuildKitError::OnlyBuilds("ask a registry with `--offline`");
         let registry = self.settings.registry.as_deref();
         Ok(registry.ok_or_else(no_registry)?)
     }
 
     /// What is in an image: all its layers together.
-    fn tree(
+    pub(super) fn tree(
         &self,
         image: &KnownImage,
         scanner: &LayerScanner,
@@ -516,209 +508,6 @@ impl Programs for BuildKitStore {
     }
 }
 
-impl ImageDaemon for BuildKitStore {
-    fn platform(&self) -> Result<Platform, DestinationError> {
-        let default = Platform::default();
-        let connection = self.connection(&default)?;
-        Ok(connection.platforms.first().cloned().unwrap_or(default))
-    }
-
-    fn builder(&self, platform: &Platform) -> Result<Box<dyn Builder + '_>, DestinationError> {
-        let connection = self.connection(platform)?;
-        Ok(Box::new(BuildKitBuilder {
-            store: self,
-            connection,
-        }))
-    }
-
-    fn require_platform(&self, platform: &Platform, runs: bool) -> Result<(), DestinationError> {
-        let connection = self.connection(platform)?;
-        if runs {
-            connection.require(platform)?;
-        }
-        Ok(())
-    }
-
-    fn stored(&self, image: &ImageInfo) -> Result<Option<StoredImage>, DestinationError> {
-        let known = self.of_id(image)?;
-        let layers = self.layers(&known)?;
-        let image = known.image;
-        Ok(Some(StoredImage { image, layers }))
-    }
-
-    fn inspect(&self, name: &str) -> Result<Option<ImageInfo>, DestinationError> {
-        Ok(self.look_up(name, None)?.map(|known| known.image.info))
-    }
-
-    fn import(
-        &self,
-        entries: &[Entry],
-        labels: &BTreeMap<String, String>,
-        platform: &Platform,
-        reference: &Reference,
-    ) -> Result<ImageInfo, DestinationError> {
-        let failed = |error| BuildKitError::Archive {
-            reference: Box::new(reference.clone()),
-            error,
-        };
-        let made = || {
-            let folder = TemporaryFolder::new()?;
-            let file = folder.path().join("layer");
-            let layer = write_layer(entries, "", fs_err::File::create(&file)?)?;
-            Ok((folder, LayerFile::there(layer, file)))
-        };
-        let (_folder, file) = made().map_err(failed)?;
-        let config = json!({
-            "architecture": platform.architecture,
-            "os": platform.os,
-            "variant": platform.variant.as_deref().unwrap_or_default(),
-            "config": {"Labels": labels},
-            "rootfs": {"type": "layers", "diff_ids": [file.layer.diff_id]},
-        });
-        let layers = [file.layer.descriptor.clone()];
-        let name = reference.to_string();
-        let image = oci_image(config.to_string().as_bytes(), &layers).map_err(odd(&name))?;
-        let descriptor = self.settings.layout.add(&image, &[file])?;
-        self.settings.layout.tag(&name, &descriptor)?;
-        let known = KnownImage {
-            image,
-            elsewhere: BTreeMap::new(),
-            pinned: None,
-        };
-        Ok(self.keep(&name, known))
-    }
-
-    fn parent(&self, name: &str) -> Result<Option<ImageDocuments>, DestinationError> {
-        Ok(self
-            .look_up(name, None)?
-            .map(|known| known.image.documents()))
-    }
-
-    fn export(
-        &self,
-        name: &str,
-        is_wanted: &WantedLayers<'_>,
-        folder: &Path,
-    ) -> Result<Option<ExportedImage>, DestinationError> {
-        let Some(known) = self.look_up(name, None)? else {
-            return Ok(None);
-        };
-        let layers = self.layers(&known)?.into_iter().filter(|layer| {
-            let (StoredLayer::File(LayerFile { layer, .. }) | StoredLayer::Repository(layer, _)) =
-                layer;
-            is_wanted(&layer.descriptor, &layer.diff_id)
-        });
-        let layers = layers.map(|layer| self.fetched(layer, folder));
-        Ok(Some(ExportedImage {
-            layers: layers.collect::<Result<_, _>>()?,
-            documents: known.image.documents(),
-            config: None,
-        }))
-    }
-
-    fn scan(
-        &self,
-        image: &ImageInfo,
-        scanner: &LayerScanner,
-    ) -> Result<LayerContents, DestinationError> {
-        let known = self.of_id(image)?;
-        let layers = self.tree(&known, scanner)?;
-        let only = layers.into_iter().next_back();
-        let gone = || BuildKitError::OnlyBuilds("look into an image without layers");
-        Ok(only.ok_or_else(gone)?)
-    }
-
-    fn run_program(
-        &self,
-        _: &ProgramInImage<'_>,
-        _: &mut dyn FnMut(PrintedLine<'_>),
-    ) -> Result<ProgramEnd, DestinationError> {
-        Err(BuildKitError::OnlyBuilds("run a program in an image").into())
-    }
-
-    fn run_job(&self, _: &JobContainer<'_>, _: JobStreams<'_>) -> Result<JobEnd, DestinationError> {
-        Err(BuildKitError::OnlyBuilds("run a job").into())
-    }
-
-    fn load(&self, request: &LoadRequest<'_>) -> Result<ImageInfo, DestinationError> {
-        let parent = match &request.parent {
-            Some(parent) => self.look_up(parent.name, None)?,
-            None => None,
-        };
-        let name = request.reference.to_string();
-        let elsewhere = parent.map(|parent| parent.elsewhere).unwrap_or_default();
-        self.settings.layout.add_layers(request.layers)?;
-        let known = KnownImage {
-            image: request.image.clone(),
-            elsewhere,
-            pinned: None,
-        };
-        let info = self.keep(&name, known);
-        if self.has_layers(&info) {
-            let descriptor = self.settings.layout.add(request.image, &[])?;
-            self.settings.layout.tag(&name, &descriptor)?;
-        }
-        Ok(info)
-    }
-
-    fn push(
-        &self,
-        _: &Reference,
-        _: &str,
-        _: &mut dyn FnMut(TransferEvent),
-    ) -> Result<(), DestinationError> {
-        Err(BuildKitError::OnlyBuilds("push an image").into())
-    }
-
-    /// Gets the documents; the layers stay where they are.
-    fn pull(
-        &self,
-        reference: &Reference,
-        platform: &Platform,
-        _: &str,
-        _: &mut dyn FnMut(TransferEvent),
-    ) -> Result<(), DestinationError> {
-        let documents = self.registry()?.documents(reference, platform)?;
-        let gone = || BuildKitError::Gone(Box::new(reference.clone()));
-        let ImageDocuments { manifest, config } = documents.ok_or_else(gone)?;
-        let name = reference.to_string();
-        let parsed = ImageManifest::parse(&manifest).map_err(odd(&name))?;
-        let info = ImageConfig::parse(&config).and_then(|config| config.info(&parsed));
-        let info = info.map_err(odd(&name))?;
-        ImageMismatch::of_platform(&info, platform, reference).map_err(BuildKitError::from)?;
-        let repository = &reference.repository;
-        let layers = parsed.layers.iter();
-        let layers = layers.map(|layer| (layer.digest.clone(), repository.clone()));
-        let media_type = parsed.media_type.clone();
-        let digest = Digest::of(&manifest);
-        let known = KnownImage {
-            elsewhere: layers.collect(),
-            pinned: Some(repository.with_digest(&digest)),
-            image: AssembledImage {
-                digest,
-                media_type: media_type.unwrap_or(MediaType::ImageManifest),
-                manifest,
-                config,
-                info,
-            },
-        };
-        self.keep(&name, known);
-        Ok(())
-    }
-
-    fn untag(&self, reference: &Reference) -> Result<(), DestinationError> {
-        let name = reference.to_string();
-        self.known().by_name.remove(&name);
-        Ok(self.settings.layout.untag(&name)?)
-    }
-
-    fn untag_on_end(&self, reference: &Reference) -> OnEnd {
-        let (layout, name) = (self.settings.layout.clone(), reference.to_string());
-        // There is nobody left to tell about an error.
-        ending::on_end(move || drop(layout.untag(&name)))
-    }
-}
-
 impl Builders {
     /// Whether a `BuildKit` runs on this machine.
     fn is_here(&self, address: &str) -> bool {
@@ -741,7 +530,7 @@ fn familiar(name: &str) -> String {
 }
 
 /// The error about an image that cannot be understood.
-fn odd(name: &str) -> impl Fn(ImageError) -> BuildKitError {
+pub(super) fn odd(name: &str) -> impl Fn(ImageError) -> BuildKitError {
     move |error| BuildKitError::Image {
         name: name.to_owned(),
         error,

@@ -56,7 +56,8 @@ pub(crate) fn located(
         BuildError::Mismatch(mismatch) => return mismatch.into(),
         BuildError::Docker(error) => return error.into(),
         BuildError::BuildKit(error) => return error.into(),
-        BuildError::Destination(error) => return (*error).into(),
+        BuildError::Registry(error) => return error.into(),
+        BuildError::Layout(error) => return error.into(),
     };
     let instruction = instruction.unwrap_or_default();
     let message = with_what_no_source_has(message, &instruction);
