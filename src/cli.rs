@@ -258,7 +258,8 @@ Of an image with several `platforms` a layout gets all, and an index over them; 
 
 An image whose tag is there with the right fingerprint is not built again; the daemon is asked every time. BuildKit is \
 used where the daemon has it, the classic builder otherwise (`DOCKER_BUILDKIT=0` asks for it). `DOCKER_HOST` and docker's \
-contexts name the daemon.
+contexts name the daemon. With `[builder]` in sparkpack.toml a BuildKit at an address builds, the images go into dist/oci, and no \
+daemon is asked but by `--output daemon`.
 
 Missing lock entries are made, as `sparkpack lock` does: commit `sparkpack.lock` and `requirements.lock`.
 

@@ -98,6 +98,12 @@ pub enum ImageProblem {
         /// Why there is no daemon.
         why: String,
     },
+    /// A `BuildKit` at an address is to build on an image that only a daemon has.
+    #[error(
+        "the lock wants the image ID {}, which only a Docker daemon can have, and a BuildKit is to build on it",
+        .0.short(12)
+    )]
+    NotForBuildKit(Digest),
     /// The daemon lacks a layer of it.
     #[error("the daemon does not have all of its layers, and so it cannot be taken out of it")]
     NotWhole,
@@ -160,6 +166,9 @@ impl ImageProblem {
             }
             Self::OnlyInDaemon { .. } => {
                 return format!("run this on the machine that has it; {ON_OTHER_MACHINES}");
+            }
+            Self::NotForBuildKit(_) => {
+                return format!("build it by the daemon, `--output daemon`; {ON_OTHER_MACHINES}");
             }
             Self::NotWhole | Self::NotExported(_) => {
                 "build or pull it anew; `docker inspect` shows it"

@@ -1,17 +1,26 @@
 //! Reads `[builder]`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use super::{
     builders::{BuilderAddress, BuilderEndpoint, BuilderTls, Builders},
     config::{BuilderPlatformTable, BuilderTable, Text},
     loader::Loader,
-    place::Defect,
+    place::{Defect, Place},
 };
 use crate::{
     code::Code,
     image::{Platform, Repository},
 };
+
+/// The environment variable that names a `BuildKit`, whatever the configuration says.
+const VARIABLE: &str = "SPARKPACK_BUILDER";
+
+/// Its value where the Docker daemon is to build.
+const DOCKER: &str = "docker";
 
 /// What tables say of a connection.
 #[derive(Clone, Copy)]
@@ -25,16 +34,38 @@ struct Connecting<'a> {
 impl Loader<'_> {
     /// The settings of `[builder]`.
     pub(super) fn builders(&self) -> Result<Option<Builders>, Defect> {
-        let Some(spanned) = &self.config.builder else {
+        let named = (self.environment)(VARIABLE).filter(|named| !named.is_empty());
+        if named.as_deref() == Some(DOCKER) {
             return Ok(None);
+        }
+        let nothing = BuilderTable::default();
+        let table = match &self.config.builder {
+            Some(spanned) => spanned.get_ref(),
+            None if named.is_some() => &nothing,
+            None => return Ok(None),
         };
-        let table = spanned.get_ref();
         let connecting = Connecting {
             ca: table.ca.as_ref(),
             certificate: table.certificate.as_ref(),
             key: table.key.as_ref(),
             insecure: table.insecure.unwrap_or(false),
         };
+        if let Some(address) = named {
+            // It stands for all platforms.
+            let default = self.parsed_address(address, connecting, &|message| {
+                let place = Place::of_line(self.origin.file, 1);
+                Defect::new(
+                    Code::E118,
+                    place,
+                    format!("the variable `{VARIABLE}`: {message}"),
+                )
+            })?;
+            return Ok(Some(Builders {
+                default: Some(default),
+                platforms: BTreeMap::new(),
+                cache: self.cache_repository(table)?,
+            }));
+        }
         let default = table.address.as_ref();
         let default = default.map(|text| self.builder_address(text, connecting));
         let platforms = table.platforms.iter().map(|(name, spanned)| {
@@ -55,7 +86,10 @@ impl Loader<'_> {
             platforms: platforms.collect::<Result<_, Defect>>()?,
             cache: self.cache_repository(table)?,
         };
-        if builders.default.is_none() && builders.platforms.is_empty() {
+        if let Some(spanned) = &self.config.builder
+            && builders.default.is_none()
+            && builders.platforms.is_empty()
+        {
             let message = "`[builder]` has no `address`";
             let defect = self.origin.defect(Code::E022, spanned, message);
             return Err(defect.hint("add one: `address = \"tcp://HOST:PORT\"` or `address = \"unix:///run/buildkit/buildkitd.sock\"`"));
@@ -69,10 +103,18 @@ impl Loader<'_> {
         connecting: Connecting<'_>,
     ) -> Result<BuilderAddress, Defect> {
         let address = self.expanded(text)?;
-        let refused = |message: String, hint: &str| {
-            let defect = self.origin.defect(Code::E118, text, message);
-            defect.hint(hint.to_owned())
-        };
+        self.parsed_address(address, connecting, &|message| {
+            self.origin.defect(Code::E118, text, message)
+        })
+    }
+
+    fn parsed_address(
+        &self,
+        address: String,
+        connecting: Connecting<'_>,
+        defect: &dyn Fn(String) -> Defect,
+    ) -> Result<BuilderAddress, Defect> {
+        let refused = |message: String, hint: &str| defect(message).hint(hint.to_owned());
         let forms = "the forms are `unix:///PATH` and `tcp://HOST:PORT`";
         let tls = self.tls(connecting)?;
         let endpoint = if let Some(path) = address.strip_prefix("unix://") {

@@ -100,7 +100,7 @@ pub(super) struct Mirrors {
 }
 
 /// `[builder]`: the `BuildKit`s that build Dockerfiles; never an input of a fingerprint.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct BuilderTable {
     pub(super) address: Option<Text>,

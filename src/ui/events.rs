@@ -283,7 +283,7 @@ fn step_words(step: &Step<'_>) -> String {
         Step::PullParent => {
             "pulling it, since the registry's has other layers than the daemon's".to_owned()
         }
-        Step::ImportSource(name) => format!("handing the source {name} to the daemon"),
+        Step::ImportSource(name) => format!("handing the source {name} to the builder"),
         Step::FetchSource(name) => format!("fetching the source {name}"),
         Step::Fetch(origin) => format!("fetching {origin}"),
         Step::ChooseWheels(of) => format!("choosing wheels for {of}"),

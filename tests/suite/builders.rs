@@ -15,7 +15,11 @@ const ROOT: &str = "registry.example/root:1";
 /// The project with its lock; nobody has to be asked for a plan.
 fn project(builder: &str) -> TestProject {
     let project = small::project(ROOT, &format!("127.0.0.1:{}", free_port()));
-    project.write("sparkpack.lock", &small::lock(ROOT));
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let lock = format!(
+        "format = 1\n\n[images.\"{ROOT}\"]\ndigest = \"{digest}\"\n\n[images.\"{ROOT}\".platforms]\n\"linux/amd64\" = \"{digest}\"\n\"linux/arm64\" = \"{digest}\"\n"
+    );
+    project.write("sparkpack.lock", &lock);
     configure(&project, builder);
     project
 }
@@ -169,6 +173,33 @@ fn who_builds_moves_no_tag_and_is_told_by_the_plan() {
 }
 
 #[test]
+fn a_variable_names_one_or_none() {
+    let mut project = project("[builder]\naddress = \"unix:///nowhere/configured.sock\"\n");
+    let planned = |project: &TestProject| project.succeed(&["plan"]).stdout;
+    assert!(planned(&project).contains("configured.sock"));
+    project.set_variable("SPARKPACK_BUILDER", "unix:///nowhere/other.sock");
+    assert!(planned(&project).contains("built by the BuildKit at unix:///nowhere/other.sock"));
+    configure(&project, "");
+    assert!(planned(&project).contains("built by the BuildKit at unix:///nowhere/other.sock"));
+    project.set_variable("SPARKPACK_BUILDER", "other.sock");
+    let failed = project.run(&["plan"]);
+    assert_eq!(failed.code, 2, "{}", failed.stderr);
+    let told = "error[E118]: sparkpack.toml:1:1: the variable `SPARKPACK_BUILDER`: `other.sock` is no address of a BuildKit";
+    assert!(failed.stderr.contains(told), "{}", failed.stderr);
+    configure(
+        &project,
+        "[builder]\naddress = \"unix:///nowhere/configured.sock\"\n",
+    );
+    project.set_variable("SPARKPACK_BUILDER", "docker");
+    project.set_variable("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    let planned = planned(&project);
+    assert!(
+        planned.contains("daemon not asked") && !planned.contains("BuildKit"),
+        "{planned}"
+    );
+}
+
+#[test]
 fn one_that_is_not_there_is_told_with_its_address_before_anything_is_made() {
     let closed = free_port();
     let web = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -223,6 +254,20 @@ fn one_that_is_not_there_is_told_with_its_address_before_anything_is_made() {
         );
         assert!(!failed.stderr.contains("building"), "{}", failed.stderr);
         assert!(!project.root().join("dist/oci/index.json").exists());
+    }
+}
+
+#[test]
+fn an_image_of_a_daemon_is_no_parent_for_one() {
+    let project = project("[builder]\naddress = \"unix:///nowhere/buildkitd.sock\"\n");
+    project.write("sparkpack.lock", &small::lock(ROOT));
+    let failed = project.run(&["build", "base"]);
+    assert_eq!(failed.code, 6, "{}", failed.stderr);
+    for told in [
+        "error[E606]: `registry.example/root:1`: the lock wants the image ID 000000000000, which only a Docker daemon can have",
+        "push it to a registry",
+    ] {
+        assert!(failed.stderr.contains(told), "{}", failed.stderr);
     }
 }
 

@@ -41,7 +41,7 @@ fn the_page_of_codes_is_the_codes() {
 fn every_promise_names_tests_that_there_are() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut code = String::new();
-    for folder in ["src", "tests/suite"] {
+    for folder in ["src", "tests/suite", "tests/more"] {
         for file in walkdir::WalkDir::new(root.join(folder)) {
             let file = file.unwrap();
             if file.path().extension().is_some_and(|end| end == "rs") {

@@ -100,7 +100,7 @@
 //! fast leaves out `adapters::registry::client::tests::push::` `adapters::registry::client::tests::ahead::a_registry_`
 //! fast leaves out `adapters::registry::client::tests::real::an_` `adapters::registry::client::tests::real::a_document_`
 //! fast leaves out `adapters::registry::client::tests::real::a_wrong_`
-//! fast leaves out `added_files::` `builders::a_daemon_` `building::` `bytecode::a_changed_` `canaries::twelve_` `daemonless::` `elsewhere::` `faults::` `races::` `promoting::` `registry_kinds::` `verifying::` `from_source::` `only_in_daemon::`
+//! fast leaves out `added_files::` `builders::a_daemon_` `builders::a_variable_` `building::` `bytecode::a_changed_` `canaries::twelve_` `daemonless::` `elsewhere::` `faults::` `races::` `promoting::` `registry_kinds::` `verifying::` `from_source::` `only_in_daemon::`
 //! fast leaves out `documents::a_` `documents::the_` `ignoring::` `locking::` `lost_blobs::` `pins::` `platforms::` `pushing::` `real::`
 //! fast leaves out `projects::every_template_is_` `running::` `test_imports::` `why::` `same_as_built::` `accepted::`
 //! fast leaves out `ci_steps::` `creating::a_new_project_builds_` `installing::the_hooks_` `mistakes::a_broken_dockerfile_`

@@ -18,6 +18,7 @@ use super::error::{BuildKitError, BuildKitUnreachable};
 use crate::{
     adapters::{
         registry::tls,
+        runtime::NetworkRuntime,
         tls::{TlsFiles, encrypted, piped},
     },
     image::Platform,
@@ -113,6 +114,18 @@ impl Connection {
             workers: workers.join(", "),
         })
     }
+}
+
+/// The platforms whose programs the workers of a `BuildKit` run.
+///
+/// # Errors
+/// It does not answer.
+pub fn ask(at: &BuilderAddress) -> Result<Vec<Platform>, BuildKitError> {
+    let runtime = NetworkRuntime::new(1).map_err(|error| BuildKitError::Unreachable {
+        address: at.text.clone(),
+        reason: BuildKitUnreachable::Lost(error.to_string()),
+    })?;
+    Ok(runtime.block_on(Connection::open(at))?.platforms)
 }
 
 async fn stream(at: &BuilderAddress) -> Result<DuplexStream, BuildKitUnreachable> {

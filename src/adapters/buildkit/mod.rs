@@ -20,5 +20,6 @@ mod solve;
 mod store;
 mod wire;
 
+pub use connection::ask;
 pub use error::{BuildKitError, BuildKitUnreachable};
 pub use store::{BuildKitStore, StoreSettings};

@@ -198,11 +198,12 @@ impl<'a> StageBuilder<'a> {
         let stages = of_builder.iter();
         let mut platforms: Vec<(&Platform, bool)> = Vec::new();
         for stage in stages {
-            let asked = (&stage.platform, has_run(stage));
-            if platforms.contains(&asked) || platforms.contains(&(asked.0, true)) {
+            if decision::to_build(stage, self.found(stage)?.as_ref(), None).is_none() {
                 continue;
             }
-            if decision::to_build(stage, self.found(stage)?.as_ref(), None).is_some() {
+            self.refuse_root_of_daemon(stage)?;
+            let asked = (&stage.platform, has_run(stage));
+            if !platforms.contains(&asked) && !platforms.contains(&(asked.0, true)) {
                 daemon.require_platform(asked.0, asked.1)?;
                 platforms.push(asked);
             }
@@ -256,6 +257,18 @@ impl<'a> StageBuilder<'a> {
         let root = inputs.external_base.as_deref()?;
         let locked = self.run.prepared.lock.images.get(root);
         matches!(locked, Some(LockedImage::LocalDaemon { .. })).then_some(root)
+    }
+
+    /// Refuses a stage whose root image only a daemon can have, where a `BuildKit` builds.
+    fn refuse_root_of_daemon(&self, stage: &PlatformStage) -> Result<(), Error> {
+        for text in stage.inputs.recipe.external_images() {
+            let locked = self.run.prepared.lock.images.get(text);
+            if let Some(LockedImage::LocalDaemon { local_id }) = locked {
+                let problem = ImageProblem::NotForBuildKit(local_id.clone());
+                return Err(Error::unexpected(&text, problem));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a stage whose root image is only in the daemon, and there for another platform.

@@ -431,6 +431,9 @@ impl BuildError {
     fn into_error(self, order: &WheelOrder<'_>) -> Error {
         match self {
             Self::Docker(error) => error.into(),
+            Self::BuildKit(error) => error.into(),
+            Self::Registry(error) => error.into(),
+            Self::Layout(error) => error.into(),
             other => order.failed(Vec::new(), other.to_string()),
         }
     }

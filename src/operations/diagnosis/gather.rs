@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     bounded::{Pending, begin},
+    builders::AskedBuilder,
     daemon::DaemonAnswer,
     machine::{Disk, WorkFolder},
     network::CertificateFacts,
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{
     adapters::{
+        buildkit::{self, BuildKitError},
         docker::{AboutDaemon, Daemon, DockerError},
         git::{self, AboutCheckout, NoGit},
         machine,
@@ -26,8 +28,9 @@ use crate::{
         store,
     },
     error::Error,
+    image::Platform,
     operations::events::{Events, Note, Outcome, Progress, Step, Transfer},
-    project::{Project, Registry, place::Defect},
+    project::{BuilderAddress, Builders, Project, Registry, place::Defect},
 };
 
 /// How long the daemon may take for each of its answers.
@@ -50,9 +53,13 @@ pub(crate) struct DiagnosisRequest<'a> {
 /// A request to a registry; `None` where none is sent.
 type PendingRegistry = Option<Pending<Result<RegistryFacts, Error>>>;
 
+/// A question to a `BuildKit`.
+type PendingBuilder = Pending<Result<Vec<Platform>, BuildKitError>>;
+
 /// Everything that was asked and has not answered yet.
 pub(super) struct OpenQuestions {
     daemon: Pending<Result<AboutDaemon, DockerError>>,
+    builders: Vec<(BuilderAddress, PendingBuilder)>,
     installer: Pending<Result<(String, Option<String>), PythonError>>,
     git: Pending<Result<AboutCheckout, NoGit>>,
     registries: Vec<(AskedRegistry, PendingRegistry)>,
@@ -61,6 +68,7 @@ pub(super) struct OpenQuestions {
 /// The answers.
 pub(super) struct GatheredFacts {
     pub(super) daemon: DaemonAnswer,
+    pub(super) builders: Vec<AskedBuilder>,
     pub(super) installer: InstallerAnswer,
     pub(super) git: GitAnswer,
     pub(super) registries: Vec<AskedRegistry>,
@@ -93,6 +101,7 @@ impl OpenQuestions {
             }),
             git: begin(LIMIT, move || git::about(&root)),
             registries: registries.iter().filter_map(ask).collect(),
+            builders: project.map(ask_builders).unwrap_or_default(),
         }
     }
 
@@ -107,13 +116,28 @@ impl OpenQuestions {
             };
             AskedRegistry { answer, ..registry }
         });
+        let builders = self.builders.into_iter().map(|(at, pending)| AskedBuilder {
+            at,
+            answer: pending.wait(),
+        });
         GatheredFacts {
             registries: registries.collect(),
             daemon: self.daemon.wait(),
+            builders: builders.collect(),
             installer: self.installer.wait(),
             git: self.git.wait(),
         }
     }
+}
+
+/// Begins to ask the `BuildKit`s of a project.
+fn ask_builders(project: &Project) -> Vec<(BuilderAddress, PendingBuilder)> {
+    let all = project.builders.iter().flat_map(Builders::all).cloned();
+    let begun = all.map(|at| {
+        let asked = at.clone();
+        (at, begin(LIMIT, move || buildkit::ask(&asked)))
+    });
+    begun.collect()
 }
 
 fn ask(

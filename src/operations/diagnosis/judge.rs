@@ -1,7 +1,7 @@
 //! All checks, in the order in which they are told.
 
 use super::{
-    daemon,
+    builders, daemon,
     finding::{Diagnosis, Finding},
     gather::{self, CountedWarnings, DiagnosisRequest, GatheredFacts, OpenQuestions},
     machine, network,
@@ -69,11 +69,19 @@ fn of_outside(
     untracked: &[String],
 ) -> Vec<Finding> {
     let emulated = gather::emulated(needs);
-    let mut findings = vec![
-        daemon::of_daemon(&answers.daemon, needs),
-        daemon::of_builder(&answers.daemon, needs),
-        daemon::of_platforms(&answers.daemon, needs, &emulated),
-    ];
+    let mut findings = match project.and_then(|project| project.builders.as_ref()) {
+        Some(of_project) => vec![
+            builders::of_daemon(&answers.daemon)
+                .unwrap_or_else(|| daemon::of_daemon(&answers.daemon, needs)),
+            builders::of_builders(&answers.builders),
+            builders::of_platforms(of_project, &answers.builders, needs),
+        ],
+        None => vec![
+            daemon::of_daemon(&answers.daemon, needs),
+            daemon::of_builder(&answers.daemon, needs),
+            daemon::of_platforms(&answers.daemon, needs, &emulated),
+        ],
+    };
     let registries = answers.registries;
     let dates: Vec<_> = registries.iter().filter_map(AskedRegistry::date).collect();
     let certificates = gather::certificates(project, &registries);

@@ -3,6 +3,7 @@
 //! `gather` asks everything outside side by side and waits a few seconds for each; `judge` makes a finding of each fact.
 
 mod bounded;
+mod builders;
 mod cure;
 mod daemon;
 mod finding;

@@ -302,8 +302,8 @@ impl Pusher<'_> {
         self.claim(stage, (image, made.clone()), staged, progress.as_mut())
     }
 
-    /// Pushes an image under the staging tag `own`. No daemon has it, so that it is sent layer by layer; those of its parent
-    /// are in the registry.
+    /// Pushes an image under the name `own`. No daemon has it, so that it is sent layer by layer; those of its parent are in
+    /// the registry.
     fn send_stored(
         &self,
         stored: &StoredImage,
@@ -340,6 +340,13 @@ impl Pusher<'_> {
         made: &BuiltImage,
     ) -> Result<PushedImage, Error> {
         let mut progress = self.run.session.events.begin(&stage.title);
+        if let Some(stored) = self.run.services.daemon()?.stored(&made.info)? {
+            progress.step(Step::Push(&made.reference));
+            let pinned = made.reference.repository.with_digest(&stored.image.digest);
+            self.send_stored(&stored, &pinned, progress.as_mut())?;
+            let there = RegistryImage::from(stored.image);
+            return self.claim(stage, (there, made.clone()), None, progress.as_mut());
+        }
         let layout = self.run.session.project.layout().map(ImageLayout::new);
         let is_needed =
             |layer: &Descriptor| layout.as_ref().is_none_or(|layout| !layout.has(layer));
