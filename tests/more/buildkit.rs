@@ -733,3 +733,82 @@ fn by_buildctl(
     }
     begin.elapsed()
 }
+
+#[test]
+fn two_first_pushes_by_two_agree_on_one_digest() {
+    let (first, second) = (Buildkitd::start(), Buildkitd::start());
+    let chain = chain("buildkit-race", &at(&first.socket()));
+    let project = &chain.project;
+    project.edit(
+        "docker/base/Dockerfile",
+        "COPY docker/base/base.txt /opt/\n",
+        "COPY docker/base/base.txt /opt/\nRUN read other < /proc/sys/kernel/random/uuid; echo $other > /opt/other\n",
+    );
+    project.succeed(&["lock"]);
+    let (rounds, mut failures) = (4 * rounds(), Vec::new());
+    for round in 0..rounds {
+        project.write("docker/base/base.txt", &format!("round {round}\n"));
+        let copy = tempfile::tempdir().unwrap();
+        project.check_out(copy.path());
+        let folder = copy.path().to_str().unwrap();
+        let push = |address: &str, more: &[&str]| {
+            let mut command = project.command(&[more, &["push", "base", "--no-strict"]].concat());
+            command.env("SPARKPACK_BUILDER", address);
+            crate::support::run(&mut command)
+        };
+        let (ours, theirs) = thread::scope(|scope| {
+            let theirs = scope.spawn(|| push(&second.tcp(), &["-C", folder]));
+            (push(&first.socket(), &[]), theirs.join().unwrap())
+        });
+        let tag = chain.tag("base");
+        let there = chain.registry().whole_image("small/base", &tag);
+        let digests =
+            [&ours, &theirs].map(|run| run.stdout.trim().rsplit('@').next().map(str::to_owned));
+        if ours.code != 0 || theirs.code != 0 || digests[0] != digests[1] || digests[0] != there {
+            failures.push(format!(
+                "{digests:?} {there:?}\n{}\n{}",
+                ours.stderr, theirs.stderr
+            ));
+        }
+    }
+    count("P2", "races of two BuildKits", rounds, &failures);
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn what_is_damaged_in_the_layout_is_told_and_made_again() {
+    let buildkitd = Buildkitd::start();
+    let chain = chain("buildkit-damaged", &at(&buildkitd.socket()));
+    let project = &chain.project;
+    project.succeed(&["build", "base"]);
+    let image = project.reference("base");
+    let layout = project.root().join("dist/oci");
+    let name = format!("oci:{}:{image}", layout.display());
+    let manifest = crate::support::program("skopeo", &["inspect", "--raw", &name]);
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let layers = manifest["layers"].as_array().unwrap();
+    let digest = layers.last().unwrap()["digest"].as_str().unwrap();
+    let blob = layout
+        .join("blobs/sha256")
+        .join(digest.strip_prefix("sha256:").unwrap());
+    let mut bytes = fs_err::read(&blob).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs_err::write(&blob, bytes).unwrap();
+    let failed = project.run(&["push", "base"]);
+    assert_eq!(failed.code, 5, "{}", failed.stderr);
+    assert!(failed.stderr.contains("error[E505]"), "{}", failed.stderr);
+    assert_eq!(
+        tags(&chain, "base")
+            .iter()
+            .filter(|tag| **tag == chain.tag("base"))
+            .count(),
+        0
+    );
+    project.succeed(&["push", "base"]);
+    assert!(
+        chain
+            .registry()
+            .whole_image("small/base", &chain.tag("base"))
+            .is_some()
+    );
+}

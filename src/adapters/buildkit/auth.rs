@@ -51,7 +51,7 @@ impl Registries {
             return Ok(CredentialsResponse::default());
         };
         let credential = self.credentials.of(repository);
-        let credential = credential.map_err(|error| Status::unavailable(error.to_string()))?;
+        let credential = credential.map_err(|error| Status::internal(error.to_string()))?;
         let (username, secret) = match credential {
             Credential::Anonymous => (String::new(), String::new()),
             Credential::Basic { username, password } => (username, password),

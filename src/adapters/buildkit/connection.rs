@@ -1,6 +1,6 @@
 //! Connections to a `BuildKit`, and what its workers can build for.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use bollard_buildkit_proto::moby::buildkit::v1::{
     ListWorkersRequest, control_client::ControlClient,
@@ -8,7 +8,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::DuplexStream,
-    net::{TcpStream, UnixStream},
+    net::{TcpStream, UnixStream, lookup_host},
     time::{sleep, timeout},
 };
 use tonic::transport::{Channel, Endpoint};
@@ -135,7 +135,10 @@ async fn stream(at: &BuilderAddress) -> Result<DuplexStream, BuildKitUnreachable
             Ok(piped(connected.map_err(|error| of_io(&error))?))
         }
         BuilderEndpoint::Tcp(address) => {
-            let stream = TcpStream::connect(address).await;
+            let found = lookup_host(address).await;
+            let found = found.map_err(|error| BuildKitUnreachable::NoHost(error.to_string()))?;
+            let found: Vec<SocketAddr> = found.collect();
+            let stream = TcpStream::connect(&*found).await;
             let stream = stream.map_err(|error| of_io(&error))?;
             // Small requests follow each other.
             drop(stream.set_nodelay(true));
@@ -166,7 +169,6 @@ fn of_io(error: &io::Error) -> BuildKitUnreachable {
         io::ErrorKind::PermissionDenied => BuildKitUnreachable::Denied,
         io::ErrorKind::ConnectionRefused => BuildKitUnreachable::Refused,
         io::ErrorKind::TimedOut => BuildKitUnreachable::Silent,
-        _ if error.to_string().contains("lookup") => BuildKitUnreachable::NoHost(error.to_string()),
         _ => BuildKitUnreachable::Lost(error.to_string()),
     }
 }

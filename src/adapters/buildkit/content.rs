@@ -104,13 +104,11 @@ impl BuildContent {
             return Ok(file.clone());
         }
         let Some(registry) = &self.registry else {
-            return Err(Status::unavailable(
-                "no registry may be asked (`--offline`)",
-            ));
+            return Err(Status::internal("no registry may be asked (`--offline`)"));
         };
         let file = self.folder.path().join(digest.hex());
         let saved = registry.save_blob(repository, descriptor, &file, &mut |_| ());
-        saved.map_err(|error| Status::unavailable(error.to_string()))?;
+        saved.map_err(|error| Status::internal(error.to_string()))?;
         fetched.insert(digest.clone(), file.clone());
         Ok(file)
     }
@@ -129,7 +127,7 @@ impl BuildContent {
                 .blocking_send(Ok(ReadResponse { offset, data }))
                 .is_ok()
         };
-        let broken = |error: std::io::Error| Status::unavailable(error.to_string());
+        let broken = |error: std::io::Error| Status::internal(error.to_string());
         let file = match &blob.origin {
             HandedOrigin::Bytes(bytes) => {
                 let begin = usize::try_from(offset)

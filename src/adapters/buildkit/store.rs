@@ -252,9 +252,12 @@ impl BuildKitStore {
             blobs: BTreeMap::new(),
         };
         for name in &request.images {
-            let Some(known) = self.look_up(name, Some(&request.platform))? else {
-                continue;
-            };
+            let found = self.look_up(name, Some(&request.platform))?;
+            let known = found.ok_or_else(|| BuildKitError::Answer {
+                address: connection.address.clone(),
+                doing: format!("stand on `{name}`"),
+                message: "neither the layout nor the registry has it".to_owned(),
+            })?;
             let at = match &known.pinned {
                 Some(pinned) if self.can_pull(connection, &pinned.repository) => {
                     handed.repositories.push(pinned.repository.clone());

@@ -320,7 +320,7 @@ impl Pusher<'_> {
             },
         });
         let (image, mut sent) = (&stored.image, Sent::default());
-        self.run.services.registry()?.push_image(
+        let pushed = self.run.services.registry()?.push_image(
             OutgoingImage {
                 manifest: &image.manifest,
                 media_type: image.media_type.as_ref(),
@@ -329,7 +329,12 @@ impl Pusher<'_> {
             },
             own,
             &mut |event| sent.tell(&event, progress),
-        )?;
+        );
+        if let Err(RegistryError::Damaged { file, .. }) = &pushed {
+            // Without it the image counts as not there, and the next run makes it again.
+            remove_if_there(file)?;
+        }
+        pushed?;
         Ok(())
     }
 
