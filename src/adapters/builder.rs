@@ -49,6 +49,15 @@ pub struct Features {
     pub step_numbers: StepNumbers,
 }
 
+impl Features {
+    /// Those of every `BuildKit`.
+    pub(super) const BUILDKIT: Self = Self {
+        extended_syntax: true,
+        skips_unneeded_stages: true,
+        step_numbers: StepNumbers::PerStage,
+    };
+}
+
 /// How a builder numbers the steps of a Dockerfile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepNumbers {

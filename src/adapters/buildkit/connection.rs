@@ -197,3 +197,49 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_nobody_answers_is_told_apart() {
+        for (kind, wanted) in [
+            (io::ErrorKind::NotFound, BuildKitUnreachable::NoSocket),
+            (io::ErrorKind::PermissionDenied, BuildKitUnreachable::Denied),
+            (
+                io::ErrorKind::ConnectionRefused,
+                BuildKitUnreachable::Refused,
+            ),
+            (io::ErrorKind::TimedOut, BuildKitUnreachable::Silent),
+        ] {
+            assert_eq!(of_io(&kind.into()), wanted);
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_with_causes_that_say_more() {
+        let inner = io::Error::other("no route");
+        let outer = io::Error::other(inner);
+        assert_eq!(causes(&outer), "no route");
+    }
+
+    #[test]
+    fn a_platform_without_a_worker_is_refused_with_those_that_there_are() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _entered = runtime.enter();
+        let connection = |platforms: &[&str]| Connection {
+            address: "tcp://builder.example:1234".to_owned(),
+            channel: Endpoint::from_static("http://localhost").connect_lazy(),
+            platforms: platforms.iter().map(|one| one.parse().unwrap()).collect(),
+        };
+        let (amd64, arm64) = ("linux/amd64", "linux/arm64");
+        let wanted: Platform = arm64.parse().unwrap();
+        assert!(connection(&[amd64, arm64]).require(&wanted).is_ok());
+        let refused = connection(&[amd64]).require(&wanted).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the BuildKit at `tcp://builder.example:1234` cannot run programs for linux/arm64: its workers are for linux/amd64"
+        );
+    }
+}

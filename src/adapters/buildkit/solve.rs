@@ -28,7 +28,7 @@ use super::{
 use crate::{
     adapters::{
         build_output::{self, trace::BuildKitTrace},
-        builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
+        builder::{BuildError, BuildEvent, BuildRequest, Builder, Features},
         session_services,
     },
     image::{Digest, ImageInfo, LABEL_STAGE, Repository},
@@ -77,11 +77,7 @@ impl Builder for BuildKitBuilder<'_> {
     }
 
     fn features(&self) -> Features {
-        Features {
-            extended_syntax: true,
-            skips_unneeded_stages: true,
-            step_numbers: StepNumbers::PerStage,
-        }
+        Features::BUILDKIT
     }
 
     fn build(

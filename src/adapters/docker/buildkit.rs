@@ -10,7 +10,7 @@ use super::{
 use crate::{
     adapters::{
         build_output::trace::BuildKitTrace,
-        builder::{BuildError, BuildEvent, BuildRequest, Builder, Features, StepNumbers},
+        builder::{BuildError, BuildEvent, BuildRequest, Builder, Features},
         session_services,
     },
     image::{Digest, ImageInfo},
@@ -29,11 +29,7 @@ impl Builder for BuildKit<'_> {
     }
 
     fn features(&self) -> Features {
-        Features {
-            extended_syntax: true,
-            skips_unneeded_stages: true,
-            step_numbers: StepNumbers::PerStage,
-        }
+        Features::BUILDKIT
     }
 
     fn build(
