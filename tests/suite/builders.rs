@@ -258,6 +258,16 @@ fn one_that_is_not_there_is_told_with_its_address_before_anything_is_made() {
 }
 
 #[test]
+fn offline_asks_none_on_another_machine() {
+    let project = project("[builder]\naddress = \"tcp://builder.example:1234\"\ninsecure = true\n");
+    let failed = project.run(&["build", "base", "--offline"]);
+    assert_eq!(failed.code, 5, "{}", failed.stderr);
+    let told = "error[E508]: cannot reach the BuildKit at `tcp://builder.example:1234`: it is asked over the network";
+    let is_told = failed.stderr.contains(told) && failed.stderr.contains("leave out `--offline`");
+    assert!(is_told, "{}", failed.stderr);
+}
+
+#[test]
 fn an_image_of_a_daemon_is_no_parent_for_one() {
     let project = project("[builder]\naddress = \"unix:///nowhere/buildkitd.sock\"\n");
     project.write("sparkpack.lock", &small::lock(ROOT));

@@ -95,6 +95,9 @@ pub enum BuildKitUnreachable {
     /// The host has no address.
     #[error("no such host ({0})")]
     NoHost(String),
+    /// It is on another machine, and the command must not use the network.
+    #[error("it is asked over the network")]
+    Network,
     /// There was no answer in time.
     #[error("no answer in time")]
     Silent,
@@ -162,6 +165,9 @@ fn hint_of(address: &str, reason: &BuildKitUnreachable) -> String {
         BuildKitUnreachable::Denied => {
             "its socket belongs to another user: `buildkitd --group GROUP` lets a group use it"
                 .to_owned()
+        }
+        BuildKitUnreachable::Network => {
+            "leave out `--offline`, or name one of this machine".to_owned()
         }
         BuildKitUnreachable::Tls(_) => {
             "`ca`, `certificate` and `key` under `[builder]` must fit `--tlscacert`, `--tlscert` and `--tlskey` of buildkitd, and its certificate the host's name".to_owned()

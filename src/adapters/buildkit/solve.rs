@@ -122,7 +122,9 @@ impl BuildKitBuilder<'_> {
             auth: auth::server(self.store.credentials(), build.repositories.clone()),
             content: ContentServer(Arc::clone(&build.content)),
         };
-        let session = BuildSession::open(connection, &id, services).await;
+        let silent = || Status::deadline_exceeded("it was silent for a minute");
+        let session = timeout(SILENCE, BuildSession::open(connection, &id, services)).await;
+        let session = session.unwrap_or_else(|_elapsed| Err(silent()));
         let session = session.map_err(|status| self.lost(request, &status))?;
         let mut heard = self.begin(&id, build);
         let mut trace = BuildKitTrace::of_named_images();
@@ -140,8 +142,7 @@ impl BuildKitBuilder<'_> {
                 Ok(Some(Heard::End(answer))) => end = Some((answer, Instant::now())),
                 Ok(None) => break,
                 Err(_elapsed) if session.heard.silence() > SILENCE => {
-                    let silent = Status::deadline_exceeded("it was silent for a minute");
-                    return Err(self.lost(request, &silent));
+                    return Err(self.lost(request, &silent()));
                 }
                 Err(_elapsed) => {}
             }
@@ -150,8 +151,8 @@ impl BuildKitBuilder<'_> {
                 break;
             }
         }
-        let silent = || Status::unavailable("it stopped talking before it named an image");
-        let answer = end.map_or_else(|| Err(silent()), |(answer, _)| *answer);
+        let ended = || Status::unavailable("it stopped talking before it named an image");
+        let answer = end.map_or_else(|| Err(ended()), |(answer, _)| *answer);
         let answer = answer.map_err(|status| self.failure(request, &mut trace, &status))?;
         let named = answer.exporter_response.get(DIGEST);
         named.and_then(|text| text.parse().ok()).ok_or_else(|| {

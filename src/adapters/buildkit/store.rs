@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::{
     connection::Connection,
     content::{BuildContent, HandedBlob, HandedOrigin},
-    error::BuildKitError,
+    error::{BuildKitError, BuildKitUnreachable},
 };
 use crate::{
     adapters::{
@@ -46,7 +46,7 @@ pub struct StoreSettings {
     pub builders: Builders,
     /// Where images are kept.
     pub layout: ImageLayout,
-    /// The registries; `None` if none may be asked.
+    /// The registries; `None` if nothing may be asked over the network.
     pub registry: Option<Arc<dyn ImageRegistry>>,
     /// The user's credentials.
     pub credentials: Arc<Credentials>,
@@ -134,6 +134,13 @@ impl BuildKitStore {
         let mut connections = connections.unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = connections.get(&at.text) {
             return Ok(known.clone());
+        }
+        let is_here = self.settings.builders.is_here(&at.text);
+        if self.settings.registry.is_none() && !is_here {
+            return Err(BuildKitError::Unreachable {
+                address: at.text.clone(),
+                reason: BuildKitUnreachable::Network,
+            });
         }
         let opened = self.block_on(Connection::open(at))?;
         connections.insert(at.text.clone(), opened.clone());
@@ -379,6 +386,11 @@ impl BuildKitStore {
             error,
         })?;
         let name = digest.as_str();
+        if Digest::of(&bytes) != *digest {
+            let message = format!("the manifest {digest} is damaged");
+            let folder = layout.folder().to_owned();
+            return Err(LayoutError::Broken { folder, message }.into());
+        }
         match ManifestOrIndex::parse(&bytes).map_err(odd(name))? {
             ManifestOrIndex::Manifest(_) => Ok(Descriptor::of(MediaType::ImageManifest, &bytes)),
             ManifestOrIndex::Index(index) => Ok(index.choose(platform).map_err(odd(name))?.clone()),
