@@ -146,7 +146,8 @@ start_dockerd() {
     # In a session of its own, because the script's trap still needs the daemon after Ctrl-C.
     as_root setsid dockerd "${options[@]}" "${more[@]}" </dev/null >>"$STATE/dockerd.log" 2>&1 &
     process=$!
-    if ! wait_for 60 "$process" docker_answers; then
+    # One with thousands of images and steps in its cache takes more than a minute until it listens.
+    if ! wait_for 240 "$process" docker_answers; then
         end_process "$process"
         # A daemon that fails leaves its data mounted on itself, and STATE could not be removed.
         as_root umount "$STATE/docker" 2>/dev/null || true

@@ -159,6 +159,20 @@ fn a_push_from_an_empty_machine_moves_only_what_is_new() {
 }
 
 #[test]
+fn one_without_root_builds_as_well() {
+    let buildkitd = Buildkitd::rootless();
+    let chain = chain("buildkit-rootless", &at(&buildkitd.tcp()));
+    let project = &chain.project;
+    project.edit(
+        "docker/ds/Dockerfile",
+        "COPY docker/ds/*.txt /opt/ds/\n",
+        "COPY docker/ds/*.txt /opt/ds/\nRUN cat /opt/base.txt > /opt/ds/made.txt\n",
+    );
+    project.succeed(&["push"]);
+    assert_eq!(printed(&chain, "job", "cat /opt/ds/made.txt"), "base\n");
+}
+
+#[test]
 fn parents_are_handed_over_where_the_registry_needs_a_configuration() {
     let buildkitd = Buildkitd::start();
     let certificates = Certificates::new("IP:127.0.0.1");

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     golang::{built, go},
-    support::{free_port, program, run},
+    support::{NOBODY, free_port, program, run},
 };
 
 /// The version that the documentation names.
@@ -50,7 +50,19 @@ pub(crate) struct Buildkitd {
     folder: tempfile::TempDir,
     port: u16,
     arguments: Vec<String>,
+    is_rootless: bool,
 }
+
+/// Starts what follows as the user `nobody`, who has further users for its containers in a namespace of its own.
+const ROOTLESS: &str = r#"
+folder=$1 program=$2
+shift 2
+echo "nobody:200000:65536" >"$folder/ids"
+mount --bind "$folder/ids" /etc/subuid && mount --bind "$folder/ids" /etc/subgid
+exec setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$folder" XDG_RUNTIME_DIR="$folder" \
+    rootlesskit --net=host --copy-up=/etc --copy-up=/run --state-dir "$folder/kit" \
+    "$program" --oci-worker-no-process-sandbox --otel-socket-path "$folder/otel.sock" "$@"
+"#;
 
 impl Buildkitd {
     /// One that listens at a socket, and at a port of this machine.
@@ -71,25 +83,47 @@ impl Buildkitd {
         ])
     }
 
+    /// One of a user who is not root.
+    pub(crate) fn rootless() -> Self {
+        let mut started = Self::not_started(&[]);
+        started.is_rootless = true;
+        let folder = started.folder.path();
+        std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        // That user may not get to where the programs are.
+        fs_err::copy(programs().join("buildkitd"), folder.join("buildkitd")).unwrap();
+        started.begin();
+        started
+    }
+
     fn with_arguments(arguments: &[&str]) -> Self {
-        let mut started = Self {
+        let mut started = Self::not_started(arguments);
+        started.begin();
+        started
+    }
+
+    fn not_started(arguments: &[&str]) -> Self {
+        Self {
             child: None,
             folder: tempfile::tempdir().unwrap(),
             port: free_port(),
-            arguments: arguments
-                .iter()
-                .map(|&argument| argument.to_owned())
-                .collect(),
-        };
-        started.begin();
-        started
+            is_rootless: false,
+            arguments: arguments.iter().map(|&one| one.to_owned()).collect(),
+        }
     }
 
     /// Starts it, and waits until it answers.
     pub(crate) fn begin(&mut self) {
         let folder = self.folder.path();
         let log = fs_err::File::create(folder.join("log")).unwrap();
-        let child = Command::new(programs().join("buildkitd"))
+        let mut command = if self.is_rootless {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-euc", ROOTLESS, "sh"]);
+            command.arg(folder).arg(folder.join("buildkitd"));
+            command
+        } else {
+            Command::new(programs().join("buildkitd"))
+        };
+        let child = command
             .arg("--root")
             .arg(folder.join("root"))
             .args(["--addr", &self.socket(), "--addr", &self.tcp()])
