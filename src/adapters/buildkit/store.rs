@@ -50,8 +50,10 @@ pub struct StoreSettings {
     pub registry: Option<Arc<dyn ImageRegistry>>,
     /// The user's credentials.
     pub credentials: Arc<Credentials>,
-    /// The hosts of registries that need a configuration to be reached: a mirror, a CA, no TLS.
-    pub special: BTreeSet<String>,
+    /// The hosts of registries that are reached without TLS.
+    pub insecure: BTreeSet<String>,
+    /// The hosts of registries in whose place a mirror is asked.
+    pub mirrored: BTreeSet<String>,
     /// Whether all registries do, because the user's CA bundle is needed for them.
     pub has_own_authorities: bool,
 }
@@ -118,7 +120,7 @@ impl BuildKitStore {
     /// The repository for caches, and whether it is reached without TLS.
     pub(super) fn cache(&self) -> Option<(&Repository, bool)> {
         let repository = self.settings.builders.cache.as_ref()?;
-        let is_insecure = self.settings.special.contains(&repository.registry);
+        let is_insecure = self.settings.insecure.contains(&repository.registry);
         Some((repository, is_insecure))
     }
 
@@ -240,7 +242,8 @@ impl BuildKitStore {
     fn can_pull(&self, connection: &Connection, repository: &Repository) -> bool {
         let settings = &self.settings;
         let host = &repository.registry;
-        if settings.has_own_authorities || settings.special.contains(host) {
+        let is_special = settings.insecure.contains(host) || settings.mirrored.contains(host);
+        if settings.has_own_authorities || is_special {
             return false;
         }
         !is_loopback(host) || settings.builders.is_here(&connection.address)

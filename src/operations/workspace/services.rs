@@ -123,15 +123,13 @@ impl<'a> Services<'a> {
         credentials: &Arc<Credentials>,
     ) -> Result<BuildKitStore, Error> {
         let project = &self.session.project;
-        let insecure = project.insecure.iter().cloned();
         Ok(BuildKitStore::new(StoreSettings {
             builders: builders.clone(),
             layout: self.session.dist().layout(),
             registry: registry.cloned(),
             credentials: Arc::clone(credentials),
-            special: insecure
-                .chain(mirrors_of_others(project).into_keys())
-                .collect(),
+            insecure: project.insecure.iter().cloned().collect(),
+            mirrored: mirrors_of_others(project).into_keys().collect(),
             has_own_authorities: project.ca.is_some(),
         })?)
     }
