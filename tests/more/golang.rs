@@ -3,14 +3,18 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
 
 use crate::support;
 
 /// The program of this name in a folder beside the cache, which `build` fills once.
 pub(crate) fn built(folder: &str, program: &str, build: impl FnOnce(&Path)) -> PathBuf {
+    static BUILDING: Mutex<()> = Mutex::new(());
     let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let file = place.join(folder).join(program);
+    // Two tests may want the same, and only one of them builds it.
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     if !file.is_file() {
         let unfinished = tempfile::tempdir_in(place).unwrap();
         build(unfinished.path());
