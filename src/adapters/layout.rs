@@ -444,17 +444,11 @@ impl ImageLayout {
     }
 
     /// Writes a blob; false if the bytes are not those of its descriptor.
-    fn write(&self, blob: &Descriptor, from: impl io::Read) -> Result<bool, LayoutError> {
-        let written = || {
-            // Not among the blobs: programs take every file there for one.
-            let temporary = TemporaryFolder::within(&self.folder)?;
-            let path = temporary.path().join("blob");
-            let Some(file) = copied(blob, from, &path)? else {
-                return Ok(false);
-            };
-            file.sync_all()?;
-            fs_err::rename(&path, self.blob(&blob.digest))?;
-            Ok(true)
+    fn write(&self, blob: &Descriptor, mut from: impl io::Read) -> Result<bool, LayoutError> {
+        let mut written = || {
+            let mut making = self.making(blob.clone())?;
+            io::copy(&mut from, &mut making)?;
+            making.kept()
         };
         written().map_err(|error| self.disk("written", error))
     }
@@ -465,13 +459,14 @@ impl ImageLayout {
     /// The disk's.
     pub fn begin_blob(&self, blob: Descriptor) -> Result<BlobInMaking, LayoutError> {
         self.create()?;
-        let begun = || {
-            // Not among the blobs: programs take every file there for one.
-            let temporary = TemporaryFolder::within(&self.folder)?;
-            let file = fs_err::File::create(temporary.path().join("blob"))?;
-            Ok((temporary, file))
-        };
-        let (temporary, file) = begun().map_err(|error| self.disk("written", error))?;
+        let begun = self.making(blob);
+        begun.map_err(|error| self.disk("written", error))
+    }
+
+    fn making(&self, blob: Descriptor) -> io::Result<BlobInMaking> {
+        // Not among the blobs: programs take every file there for one.
+        let temporary = TemporaryFolder::within(&self.folder)?;
+        let file = fs_err::File::create(temporary.path().join("blob"))?;
         Ok(BlobInMaking {
             layout: self.clone(),
             blob,
@@ -540,45 +535,49 @@ impl BlobInMaking {
     ///
     /// # Errors
     /// The disk's.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), LayoutError> {
-        let written = self.file.write_all(bytes);
-        written.map_err(|error| self.layout.disk("written", error))?;
-        self.hasher.update(bytes);
-        self.size += bytes.len() as u64;
-        Ok(())
+    pub fn add(&mut self, bytes: &[u8]) -> Result<(), LayoutError> {
+        let written = self.write_all(bytes);
+        written.map_err(|error| self.layout.disk("written", error))
     }
 
-    /// Puts it among the blobs; false if its bytes are not those of its digest.
+    /// Puts it among the blobs; false if its bytes are not those of its descriptor.
     ///
     /// # Errors
     /// The disk's.
     pub fn finish(self) -> Result<bool, LayoutError> {
-        let Self {
-            layout,
-            blob,
-            temporary,
-            file,
-            hasher,
-            ..
-        } = self;
-        if hasher.finish() != blob.digest {
+        let layout = self.layout.clone();
+        self.kept().map_err(|error| layout.disk("written", error))
+    }
+
+    fn kept(self) -> io::Result<bool> {
+        if (self.size, self.hasher.finish()) != (self.blob.size, self.blob.digest.clone()) {
             return Ok(false);
         }
-        let kept = file.sync_all().and_then(|()| {
-            fs_err::rename(temporary.path().join("blob"), layout.blob(&blob.digest))
-        });
-        kept.map_err(|error| layout.disk("written", error))?;
+        self.file.sync_all()?;
+        let file = self.temporary.path().join("blob");
+        fs_err::rename(file, self.layout.blob(&self.blob.digest))?;
         Ok(true)
     }
 }
 
-/// The new file with the bytes of a blob; `None` if they are not those of its descriptor.
-fn copied(blob: &Descriptor, from: impl io::Read, to: &Path) -> io::Result<Option<fs_err::File>> {
+impl io::Write for BlobInMaking {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Copies a blob; false if its bytes are not those of its descriptor.
+fn copied(blob: &Descriptor, from: impl io::Read, to: &Path) -> io::Result<bool> {
     let mut hashed = HashedReader::new(from);
-    let mut file = fs_err::File::create(to)?;
-    io::copy(&mut hashed, &mut file)?;
-    let is_same = hashed.finish() == (blob.size, blob.digest.clone());
-    Ok(is_same.then_some(file))
+    io::copy(&mut hashed, &mut fs_err::File::create(to)?)?;
+    Ok(hashed.finish() == (blob.size, blob.digest.clone()))
 }
 
 fn name_of(entry: &Value) -> Option<&str> {

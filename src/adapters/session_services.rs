@@ -26,10 +26,11 @@ use bollard_buildkit_proto::{
 };
 use futures_util::{Stream, StreamExt, stream};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     net::UnixStream,
+    sync::oneshot,
 };
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, transport::server::Router};
 
 use super::secrets::{BuildSecrets, SecretValue};
 
@@ -52,19 +53,23 @@ pub(super) fn new_id() -> String {
     format!("sparkpack-{:016x}{:016x}", random(), random())
 }
 
-/// Tells that the session is alive.
-pub(super) fn health() -> HealthServer<impl Health> {
-    HealthServer::new(Alive)
+/// The services of every session.
+pub(super) fn of_build(secrets: &BuildSecrets) -> Router {
+    tonic::transport::Server::builder()
+        .add_service(HealthServer::new(Alive))
+        .add_service(SecretsServer::new(Values(secrets.values.clone())))
+        .add_service(SshServer::new(Agent(secrets.ssh_agent.clone())))
 }
 
-/// Offers the secrets of a build.
-pub(super) fn secrets(secrets: &BuildSecrets) -> SecretsServer<impl Secrets> {
-    SecretsServer::new(Values(secrets.values.clone()))
-}
-
-/// Offers the SSH agent of a build.
-pub(super) fn ssh(secrets: &BuildSecrets) -> SshServer<impl Ssh> {
-    SshServer::new(Agent(secrets.ssh_agent.clone()))
+/// Offers services on the stream of a session. That ends when the returned value is dropped. Needs a tokio runtime.
+pub(super) fn serve(services: Router, stream: DuplexStream) -> oneshot::Sender<()> {
+    let (end, ended) = oneshot::channel::<()>();
+    let incoming = stream::iter([Ok::<_, std::io::Error>(stream)]).chain(stream::pending());
+    tokio::spawn(services.serve_with_incoming_shutdown(incoming, async {
+        // The sender is dropped without a word.
+        let _ = ended.await;
+    }));
+    end
 }
 
 /// Tells `BuildKit` that the session is alive.

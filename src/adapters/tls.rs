@@ -9,14 +9,8 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, DuplexStream},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
-
-/// How many bytes wait between the connection and its user.
-const BUFFER: usize = 64 * 1024;
 
 /// The files of a TLS connection, in PEM.
 #[derive(Clone, Debug)]
@@ -77,18 +71,6 @@ pub(super) async fn encrypted(
     let name = ServerName::try_from(name.to_owned())?;
     let connector = TlsConnector::from(Arc::new(configuration));
     Ok(connector.connect(name, stream).await?)
-}
-
-/// The other end of a connection.
-pub(super) fn piped(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> DuplexStream {
-    let (near, mut far) = tokio::io::duplex(BUFFER);
-    tokio::spawn(async move {
-        // A connection that breaks ends what runs on it, which then tells it.
-        let _ = tokio::io::copy_bidirectional(&mut far, &mut stream).await;
-    });
-    near
 }
 
 /// An error about a file, with its name.

@@ -1,14 +1,12 @@
 //! Reads `[builder]`.
 
-use std::{
-    collections::BTreeMap,
-    net::{Ipv4Addr, Ipv6Addr},
-};
+use std::collections::BTreeMap;
 
 use super::{
     builders::{BuilderAddress, BuilderEndpoint, BuilderTls, Builders},
     config::{BuilderPlatformTable, BuilderTable, Text},
     loader::Loader,
+    loopback::is_loopback,
     place::{Defect, Place},
 };
 use crate::{
@@ -140,7 +138,7 @@ impl Loader<'_> {
         };
         let is_open = match &endpoint {
             BuilderEndpoint::Unix(_) => false,
-            BuilderEndpoint::Tcp(host) => tls.is_none() && !is_this_machine(host),
+            BuilderEndpoint::Tcp(host) => tls.is_none() && !is_loopback(host),
         };
         if is_open && !connecting.insecure {
             let message = format!(
@@ -199,15 +197,4 @@ impl<'a> Connecting<'a> {
             insecure: table.insecure.unwrap_or(self.insecure),
         }
     }
-}
-
-/// Whether `HOST:PORT` is this machine.
-fn is_this_machine(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = |text: &str| {
-        text.parse::<Ipv4Addr>().is_ok_and(|one| one.is_loopback())
-            || text.parse::<Ipv6Addr>().is_ok_and(|one| one.is_loopback())
-    };
-    name == "localhost" || is_loopback(bare)
 }

@@ -26,6 +26,7 @@ pub mod links;
 mod load;
 mod loader;
 pub mod lock;
+pub mod loopback;
 pub mod missing;
 pub mod pins;
 pub mod place;

@@ -5,21 +5,20 @@ use std::{io, net::SocketAddr, time::Duration};
 use bollard_buildkit_proto::moby::buildkit::v1::{
     ListWorkersRequest, control_client::ControlClient,
 };
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::DuplexStream,
     net::{TcpStream, UnixStream, lookup_host},
     time::{sleep, timeout},
 };
-use tonic::transport::{Channel, Endpoint};
-use tower::service_fn;
+use tonic::transport::Channel;
 
 use super::error::{BuildKitError, BuildKitUnreachable};
 use crate::{
     adapters::{
+        channel::{self, piped},
         registry::tls,
         runtime::NetworkRuntime,
-        tls::{TlsFiles, encrypted, piped},
+        tls::{TlsFiles, encrypted},
     },
     image::Platform,
     project::{BuilderAddress, BuilderEndpoint},
@@ -73,15 +72,7 @@ impl Connection {
 
     async fn try_open(at: &BuilderAddress) -> Result<Self, BuildKitUnreachable> {
         let stream = stream(at).await?;
-        let mut stream = Some(TokioIo::new(stream));
-        let connected = || io::Error::other("the connection broke");
-        // The address is only a name in the requests: the connection is there.
-        let endpoint = Endpoint::from_static("http://localhost");
-        let connector = service_fn(move |_| {
-            let stream = stream.take().ok_or_else(connected);
-            async { stream }
-        });
-        let channel = endpoint.connect_with_connector(connector).await;
+        let channel = channel::over(stream).await;
         let channel = channel.map_err(|error| not_understood(at, causes(&error)))?;
         let mut control = ControlClient::new(channel.clone());
         let workers = control.list_workers(ListWorkersRequest::default()).await;
@@ -200,6 +191,8 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tonic::transport::Endpoint;
+
     use super::*;
 
     #[test]

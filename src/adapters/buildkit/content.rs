@@ -9,10 +9,7 @@ use std::{
     convert::Infallible,
     io::{Read as _, Seek as _, SeekFrom},
     path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
@@ -26,15 +23,13 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use super::{
-    connection::MESSAGE_LIMIT,
-    wire::{
-        BlobInfo, InfoRequest, InfoResponse, ReadRequest, ReadResponse, WriteAction, WriteRequest,
-        WriteResponse,
-    },
-};
+use super::connection::MESSAGE_LIMIT;
 use crate::{
     adapters::{
+        content_service::{
+            self, BlobInfo, INFO, InfoRequest, InfoResponse, READ, ReadRequest, ReadResponse,
+            WRITE, WriteAction, WriteRequest, WriteResponse,
+        },
         destination::ImageRegistry,
         layout::{BlobInMaking, ImageLayout},
         session_services::Answers,
@@ -45,10 +40,6 @@ use crate::{
 
 /// The methods that a session announces.
 pub(super) const METHODS: [&str; 3] = [INFO, READ, WRITE];
-
-const INFO: &str = "/containerd.services.content.v1.Content/Info";
-const READ: &str = "/containerd.services.content.v1.Content/Read";
-const WRITE: &str = "/containerd.services.content.v1.Content/Write";
 
 /// The size of the pieces that are sent.
 const PIECE: usize = 1 << 20;
@@ -79,7 +70,6 @@ pub(super) struct BuildContent {
     /// What was fetched from a registry, for the time of the build.
     pub(super) fetched: Mutex<BTreeMap<Digest, PathBuf>>,
     pub(super) folder: TemporaryFolder,
-    pub(super) received: AtomicU64,
 }
 
 impl BuildContent {
@@ -165,7 +155,7 @@ impl BuildContent {
 pub(super) struct ContentServer(pub(super) Arc<BuildContent>);
 
 impl NamedService for ContentServer {
-    const NAME: &'static str = "containerd.services.content.v1.Content";
+    const NAME: &'static str = content_service::NAME;
 }
 
 impl<B> Service<http::Request<B>> for ContentServer
@@ -298,7 +288,7 @@ impl StreamingService<WriteRequest> for Writing {
 /// A blob that is being sent to us.
 struct ReceivedBlob {
     content: Arc<BuildContent>,
-    making: Option<(BlobInMaking, u64)>,
+    making: Option<BlobInMaking>,
 }
 
 impl ReceivedBlob {
@@ -314,7 +304,7 @@ impl ReceivedBlob {
             Err(_) => return Err(Status::invalid_argument("an unknown action")),
         }
         let total = request.total;
-        let offset = self.making.as_ref().map_or(0, |(making, _)| making.size());
+        let offset = self.making.as_ref().map_or(0, BlobInMaking::size);
         Ok(WriteResponse {
             action: request.action,
             offset: i64::try_from(offset).unwrap_or(i64::MAX),
@@ -342,7 +332,7 @@ impl ReceivedBlob {
         }
         let making = content.layout.begin_blob(descriptor);
         let making = making.map_err(|error| Status::resource_exhausted(error.to_string()))?;
-        self.making = Some((making, size));
+        self.making = Some(making);
         Ok(())
     }
 
@@ -350,21 +340,18 @@ impl ReceivedBlob {
         if request.data.is_empty() {
             return Ok(());
         }
-        let Some((making, _)) = &mut self.making else {
+        let Some(making) = &mut self.making else {
             return Err(Status::failed_precondition("the blob was not begun"));
         };
         if u64::try_from(request.offset).ok() != Some(making.size()) {
             return Err(Status::out_of_range("the blob is not written in order"));
         }
-        let written = making.write(&request.data);
-        written.map_err(|error| Status::resource_exhausted(error.to_string()))?;
-        let count = request.data.len() as u64;
-        self.content.received.fetch_add(count, Ordering::Relaxed);
-        Ok(())
+        let written = making.add(&request.data);
+        written.map_err(|error| Status::resource_exhausted(error.to_string()))
     }
 
     fn end(&mut self, request: &WriteRequest) -> Result<WriteResponse, Status> {
-        let Some((making, _)) = self.making.take() else {
+        let Some(making) = self.making.take() else {
             return Err(Status::failed_precondition("the blob was not begun"));
         };
         let (size, digest) = (making.size(), making.digest().to_string());

@@ -18,7 +18,6 @@ mod images;
 mod session;
 mod solve;
 mod store;
-mod wire;
 
 pub use connection::ask;
 pub use error::{BuildKitError, BuildKitUnreachable};

@@ -110,19 +110,11 @@ impl BuildSession {
                 MetadataValue::try_from(method).map_err(malformed)?,
             );
         }
-        let (end, ended) = oneshot::channel::<()>();
-        let serving = tonic::transport::Server::builder()
-            .add_service(session_services::health())
-            .add_service(session_services::secrets(services.secrets))
-            .add_service(session_services::ssh(services.secrets))
+        let all = session_services::of_build(services.secrets)
             .add_service(services.context)
             .add_service(services.auth)
             .add_service(services.content);
-        let near = stream::iter([Ok::<_, std::io::Error>(near)]).chain(stream::pending());
-        tokio::spawn(serving.serve_with_incoming_shutdown(near, async {
-            // The sender is dropped without a word.
-            let _ = ended.await;
-        }));
+        let end = session_services::serve(all, near);
         let mut control = ControlClient::new(connection.channel.clone());
         let mut incoming = control.session(request).await?.into_inner();
         let heard = LastHeard::new();

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -22,7 +22,6 @@ use crate::{
         credentials::Credentials,
         destination::{Destination, DestinationError, ImageRegistry, Programs, StoredLayer},
         layout::{ImageLayout, LayoutError},
-        loopback::is_loopback,
         runtime::NetworkRuntime,
         store::TemporaryFolder,
     },
@@ -31,7 +30,7 @@ use crate::{
         ImageManifest, ImageMismatch, ImagePython, Layer, LayerContents, LayerFile, LayerScanner,
         ManifestOrIndex, MediaType, Platform, Program, Reference, Repository, Tree,
     },
-    project::{BuilderAddress, BuilderEndpoint, Builders},
+    project::{BuilderAddress, BuilderEndpoint, Builders, loopback::is_loopback},
 };
 
 /// The threads that wait for a `BuildKit`.
@@ -326,7 +325,6 @@ impl BuildKitStore {
             registry: self.settings.registry.clone(),
             fetched: Mutex::default(),
             folder: folder?,
-            received: AtomicU64::new(0),
         })
     }
 

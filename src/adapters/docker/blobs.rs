@@ -4,18 +4,19 @@ use std::io::{self, Write};
 
 use bollard::ClientVersion;
 use futures_util::TryStreamExt as _;
-use hyper_util::rt::TokioIo;
 use tonic::{
-    Code, Request, Status,
-    client::Grpc,
-    codegen::http::uri::PathAndQuery,
-    transport::{Channel, Endpoint},
+    Code, Request, Status, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel,
 };
 use tonic_prost::ProstCodec;
-use tower::service_fn;
 
 use super::{error::DockerError, host::Host, upgrade};
-use crate::image::{Descriptor, Digest, Hasher};
+use crate::{
+    adapters::{
+        channel,
+        content_service::{self, InfoRequest, InfoResponse, ReadRequest, ReadResponse},
+    },
+    image::{Descriptor, Digest, Hasher},
+};
 
 /// The largest document that is read, in bytes. That of registries.
 const LIMIT: usize = 4 * 1024 * 1024;
@@ -24,37 +25,13 @@ const LIMIT: usize = 4 * 1024 * 1024;
 #[derive(Clone)]
 pub(super) struct Blobs(Grpc<Channel>);
 
-#[derive(Clone, PartialEq, prost::Message)]
-struct BlobName {
-    #[prost(string, tag = "1")]
-    digest: String,
-}
-
-/// An answer of which nothing is read.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Nothing {}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Part {
-    #[prost(bytes = "vec", tag = "2")]
-    data: Vec<u8>,
-}
-
 impl Blobs {
     /// Connects to the service. Needs a tokio runtime.
     pub(super) async fn open(host: &Host, version: &ClientVersion) -> Result<Self, DockerError> {
         let mut stream = upgrade::connect(host).await?;
         let upgraded = upgrade::upgrade(&mut stream, version, "grpc", "").await;
         upgraded.map_err(answer)?;
-        let mut stream = Some(TokioIo::new(stream));
-        let connected = || std::io::Error::other("the connection broke");
-        // The address is only a name in the requests: the connection is there.
-        let endpoint = Endpoint::from_static("http://localhost");
-        let connector = service_fn(move |_| {
-            let stream = stream.take().ok_or_else(connected);
-            async { stream }
-        });
-        let channel = endpoint.connect_with_connector(connector).await;
+        let channel = channel::over(stream).await;
         let channel = channel.map_err(|error| answer(error.to_string()))?;
         Ok(Self(Grpc::new(channel)))
     }
@@ -64,9 +41,12 @@ impl Blobs {
         let mut service = self.0.clone();
         let answered = async {
             ready(&mut service).await?;
-            let path = PathAndQuery::from_static("/containerd.services.content.v1.Content/Info");
-            let codec = ProstCodec::<BlobName, Nothing>::default();
-            service.unary(name(digest), path, codec).await
+            let path = PathAndQuery::from_static(content_service::INFO);
+            let codec = ProstCodec::<InfoRequest, InfoResponse>::default();
+            let digest = digest.to_string();
+            service
+                .unary(Request::new(InfoRequest { digest }), path, codec)
+                .await
         };
         Ok(found(answered.await)?.is_some())
     }
@@ -126,9 +106,15 @@ impl Blobs {
     ) -> Result<(), Status> {
         let mut service = self.0.clone();
         ready(&mut service).await?;
-        let path = PathAndQuery::from_static("/containerd.services.content.v1.Content/Read");
-        let codec = ProstCodec::<BlobName, Part>::default();
-        let parts = service.server_streaming(name(digest), path, codec).await?;
+        let path = PathAndQuery::from_static(content_service::READ);
+        let codec = ProstCodec::<ReadRequest, ReadResponse>::default();
+        let whole = ReadRequest {
+            digest: digest.to_string(),
+            ..ReadRequest::default()
+        };
+        let parts = service
+            .server_streaming(Request::new(whole), path, codec)
+            .await?;
         let mut parts = parts.into_inner();
         while let Some(part) = parts.try_next().await? {
             take(part.data)?;
@@ -140,11 +126,6 @@ impl Blobs {
 async fn ready(service: &mut Grpc<Channel>) -> Result<(), Status> {
     let ready = service.ready().await;
     ready.map_err(|error| Status::unavailable(error.to_string()))
-}
-
-fn name(digest: &Digest) -> Request<BlobName> {
-    let digest = digest.to_string();
-    Request::new(BlobName { digest })
 }
 
 fn found<T>(answered: Result<T, Status>) -> Result<Option<T>, DockerError> {

@@ -10,10 +10,10 @@ use futures_util::{Stream, StreamExt, future::ready};
 
 use super::address::{Address, is_socket};
 use crate::{
-    adapters::loopback::is_loopback,
     code::Code,
     image::{ImageMismatch, Reference},
     package::archive::ArchiveError,
+    project::loopback::is_loopback,
 };
 
 /// Why the daemon could not do what was asked.

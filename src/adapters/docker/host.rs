@@ -8,7 +8,7 @@ use super::{
     address::{Address, is_socket},
     error::{DockerError, Unreachable},
 };
-use crate::{adapters::loopback::is_loopback, image::Digest};
+use crate::{image::Digest, project::loopback::is_loopback};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 

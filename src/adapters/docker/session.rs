@@ -2,7 +2,6 @@
 //! neither.
 
 use bollard::ClientVersion;
-use futures_util::{StreamExt, stream};
 use tokio::sync::oneshot;
 
 use super::{error::DockerError, host::Host, upgrade};
@@ -31,16 +30,8 @@ impl Session {
             doing: "open a session for the build's secrets".to_owned(),
             message,
         })?;
-        let (end, ended) = oneshot::channel::<()>();
-        let serving = tonic::transport::Server::builder()
-            .add_service(session_services::health())
-            .add_service(session_services::secrets(secrets))
-            .add_service(session_services::ssh(secrets));
-        let incoming = stream::iter([Ok::<_, std::io::Error>(stream)]).chain(stream::pending());
-        tokio::spawn(serving.serve_with_incoming_shutdown(incoming, async {
-            // The sender is dropped without a word.
-            let _ = ended.await;
-        }));
+        let services = session_services::of_build(secrets);
+        let end = session_services::serve(services, stream);
         Ok(Self { _end: end })
     }
 }

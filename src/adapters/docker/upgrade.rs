@@ -11,7 +11,10 @@ use super::{
     error::{DockerError, Unreachable},
     host::Host,
 };
-use crate::adapters::tls::{TlsFiles, encrypted, piped};
+use crate::adapters::{
+    channel::piped,
+    tls::{TlsFiles, encrypted},
+};
 
 /// The longest head of an answer, in bytes.
 const HEAD_LIMIT: usize = 16 * 1024;

@@ -327,8 +327,8 @@ impl ImageRegistry for WithLayout {
         }
         let from = self.layout.blob(&blob.digest);
         let copied = fs_err::File::open(&from).and_then(|read| copied(blob, read, file));
-        let copied = copied.map_err(|error| self.layout.disk("read", error))?;
-        if copied.is_none() {
+        let is_same = copied.map_err(|error| self.layout.disk("read", error))?;
+        if !is_same {
             let because = format!("it does not have the digest {}", blob.digest);
             return Err(damaged(&from, because));
         }

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use super::address::api_host;
 use crate::{
-    adapters::{
-        credentials::CredentialsError, layout::LayoutError, loopback::is_loopback, machine,
-    },
+    adapters::{credentials::CredentialsError, layout::LayoutError, machine},
     code::Code,
+    project::loopback::is_loopback,
 };
 
 /// Why a registry did not do what was asked.

@@ -28,7 +28,10 @@ use super::{
     settings::RegistrySettings,
     tls, trust,
 };
-use crate::adapters::{loopback::is_loopback, pause, store};
+use crate::{
+    adapters::{pause, store},
+    project::loopback::is_loopback,
+};
 
 /// The size limit of a body that says why there is no content, in bytes.
 const REASON_LIMIT: usize = 1 << 20;

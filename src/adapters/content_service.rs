@@ -1,4 +1,17 @@
-//! The messages of containerd's content service, as far as they are used. bollard's definitions lack that service.
+//! containerd's content service, as far as it is used: a daemon's `BuildKit` offers it, and a build session does. bollard's
+//! definitions lack it.
+
+/// Its name.
+pub(super) const NAME: &str = "containerd.services.content.v1.Content";
+
+/// The method that tells of a blob.
+pub(super) const INFO: &str = "/containerd.services.content.v1.Content/Info";
+
+/// The method that reads a blob.
+pub(super) const READ: &str = "/containerd.services.content.v1.Content/Read";
+
+/// The method that writes a blob.
+pub(super) const WRITE: &str = "/containerd.services.content.v1.Content/Write";
 
 /// A blob: its digest, and its size in bytes.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -56,8 +69,6 @@ pub(super) enum WriteAction {
 pub(super) struct WriteRequest {
     #[prost(enumeration = "WriteAction", tag = "1")]
     pub(super) action: i32,
-    #[prost(string, tag = "2")]
-    pub(super) r#ref: String,
     #[prost(int64, tag = "3")]
     pub(super) total: i64,
     #[prost(string, tag = "4")]
