@@ -24,24 +24,18 @@ pub(super) trait Output {
     fn failing(&mut self) -> Option<&BuildStep>;
 }
 
-/// The error of a build that ended with `message`.
-pub(super) fn failure(output: &mut dyn Output, message: String) -> BuildError {
+/// The error of a build that ended with `message`. `if_full` says what to do if that is because the builder's disk is full.
+pub(super) fn failure(output: &mut dyn Output, message: String, if_full: &str) -> BuildError {
     let step = output.failing();
     BuildError::Failed {
         instruction: step.map(|step| step.instruction.clone()),
         step: step.map(|step| (step.number, step.total)),
         last_lines: step.map(|step| step.printed.last()).unwrap_or_default(),
-        hint: hint(&message),
+        hint: message
+            .contains("no space left on device")
+            .then(|| if_full.to_owned()),
         message,
     }
-}
-
-fn hint(message: &str) -> Option<String> {
-    let is_full = message.contains("no space left on device");
-    is_full.then(|| {
-        "the daemon's disk is full: `docker system df` says of what, `docker builder prune` frees some"
-            .to_owned()
-    })
 }
 
 /// One instruction of a Dockerfile that is running or has run.

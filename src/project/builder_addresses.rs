@@ -6,7 +6,6 @@ use super::{
     builders::{BuilderAddress, BuilderEndpoint, BuilderTls, Builders},
     config::{BuilderPlatformTable, BuilderTable, Text},
     loader::Loader,
-    loopback::is_loopback,
     place::{Defect, Place},
 };
 use crate::{
@@ -136,10 +135,7 @@ impl Loader<'_> {
                 forms,
             ));
         };
-        let is_open = match &endpoint {
-            BuilderEndpoint::Unix(_) => false,
-            BuilderEndpoint::Tcp(host) => tls.is_none() && !is_loopback(host),
-        };
+        let is_open = tls.is_none() && !endpoint.is_local();
         if is_open && !connecting.insecure {
             let message = format!(
                 "`{address}` is on another machine, and the connection would not be encrypted: who listens gets the secrets and credentials of builds"

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use super::loopback::is_loopback;
 use crate::image::{Platform, Repository};
 
 /// The `BuildKit`s of a project.
@@ -42,6 +43,17 @@ pub struct BuilderTls {
     pub ca: Option<PathBuf>,
     /// The client's certificate and its key.
     pub own: Option<(PathBuf, PathBuf)>,
+}
+
+impl BuilderEndpoint {
+    /// Whether it is on this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Unix(_) => true,
+            Self::Tcp(host) => is_loopback(host),
+        }
+    }
 }
 
 impl Builders {

@@ -19,7 +19,7 @@ pub(in crate::adapters) struct BuildKitTrace {
     image: Option<String>,
     /// Whether a `FROM` that names an image has no number, although it is counted.
     skips_from: bool,
-    /// The highest number in each stage of a Dockerfile.
+    /// The highest number in each stage of a Dockerfile, if that is so.
     highest: BTreeMap<String, usize>,
 }
 
@@ -69,8 +69,10 @@ impl BuildKitTrace {
             .iter()
             .map(|vertex| (&*vertex.digest, vertex))
             .collect();
-        for vertex in &trace.vertexes {
-            self.note_number(&vertex.name);
+        if self.skips_from {
+            for vertex in &trace.vertexes {
+                self.note_number(&vertex.name);
+            }
         }
         for vertex in &trace.vertexes {
             let cached = latest[&*vertex.digest].cached;
@@ -95,7 +97,7 @@ impl BuildKitTrace {
         let seen = self.vertices.entry(vertex.digest.clone()).or_default();
         if let Some((stage, number, total, instruction)) = parse_name(&vertex.name) {
             let highest = self.highest.get(stage).copied();
-            let is_behind = self.skips_from && highest.is_some_and(|highest| highest + 1 == total);
+            let is_behind = highest.is_some_and(|highest| highest + 1 == total);
             let number = number + usize::from(is_behind);
             instruction.clone_into(&mut seen.step.instruction);
             (seen.step.number, seen.step.total) = (number, total);

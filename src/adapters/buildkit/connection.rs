@@ -1,6 +1,6 @@
 //! Connections to a `BuildKit`, and what its workers can build for.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bollard_buildkit_proto::moby::buildkit::v1::{
     ListWorkersRequest, control_client::ControlClient,
@@ -33,26 +33,49 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1
 /// The largest message that is taken.
 pub(super) const MESSAGE_LIMIT: usize = 64 << 20;
 
+/// The threads that wait for a `BuildKit`.
+const THREADS: usize = 4;
+
 /// A `BuildKit` that has answered.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Connection {
     /// The address as it is written.
     pub(super) address: String,
+    /// Whether it is on this machine.
+    pub(super) is_local: bool,
     pub(super) channel: Channel,
+    /// On which everything of the connection runs.
+    pub(super) runtime: Arc<NetworkRuntime>,
     /// The platforms whose programs its workers run.
     pub(super) platforms: Vec<Platform>,
 }
 
 impl Connection {
-    /// Connects, and asks for the workers. Needs a tokio runtime.
-    pub(super) async fn open(at: &BuilderAddress) -> Result<Self, BuildKitError> {
-        let unreachable = |reason| BuildKitError::Unreachable {
+    /// Connects, and asks for the workers.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub(super) fn open(at: &BuilderAddress) -> Result<Self, BuildKitError> {
+        let opened = match NetworkRuntime::new(THREADS) {
+            Ok(runtime) => {
+                let runtime = Arc::new(runtime);
+                runtime.block_on(Self::open_on(&runtime, at))
+            }
+            Err(error) => Err(BuildKitUnreachable::Lost(error.to_string())),
+        };
+        opened.map_err(|reason| BuildKitError::Unreachable {
             address: at.text.clone(),
             reason,
-        };
+        })
+    }
+
+    async fn open_on(
+        runtime: &Arc<NetworkRuntime>,
+        at: &BuilderAddress,
+    ) -> Result<Self, BuildKitUnreachable> {
         let mut pauses = PAUSES.into_iter();
         loop {
-            let opened = timeout(PATIENCE, Self::try_open(at)).await;
+            let opened = timeout(PATIENCE, Self::try_open(runtime, at)).await;
             let reason = match opened.unwrap_or(Err(BuildKitUnreachable::Silent)) {
                 Ok(connection) => return Ok(connection),
                 Err(reason) => reason,
@@ -65,12 +88,15 @@ impl Connection {
             );
             match pauses.next().filter(|_| may_begin) {
                 Some(pause) => sleep(pause).await,
-                None => return Err(unreachable(reason)),
+                None => return Err(reason),
             }
         }
     }
 
-    async fn try_open(at: &BuilderAddress) -> Result<Self, BuildKitUnreachable> {
+    async fn try_open(
+        runtime: &Arc<NetworkRuntime>,
+        at: &BuilderAddress,
+    ) -> Result<Self, BuildKitUnreachable> {
         let stream = stream(at).await?;
         let channel = channel::over(stream).await;
         let channel = channel.map_err(|error| not_understood(at, causes(&error)))?;
@@ -81,13 +107,14 @@ impl Connection {
             _ => not_understood(at, causes(&status)),
         })?;
         let records = workers.into_inner().record.into_iter();
-        let platforms = records.flat_map(|worker| worker.platforms).map(|one| {
-            let variant = Some(one.variant).filter(|variant| !variant.is_empty());
-            Platform::normal(one.os, one.architecture, variant)
-        });
+        let platforms = records.flat_map(|worker| worker.platforms);
+        let platforms =
+            platforms.map(|one| Platform::normal(one.os, one.architecture, Some(one.variant)));
         Ok(Self {
             address: at.text.clone(),
+            is_local: at.endpoint.is_local(),
             channel,
+            runtime: Arc::clone(runtime),
             platforms: platforms.collect(),
         })
     }
@@ -112,11 +139,7 @@ impl Connection {
 /// # Errors
 /// It does not answer.
 pub fn ask(at: &BuilderAddress) -> Result<Vec<Platform>, BuildKitError> {
-    let runtime = NetworkRuntime::new(1).map_err(|error| BuildKitError::Unreachable {
-        address: at.text.clone(),
-        reason: BuildKitUnreachable::Lost(error.to_string()),
-    })?;
-    Ok(runtime.block_on(Connection::open(at))?.platforms)
+    Ok(Connection::open(at)?.platforms)
 }
 
 async fn stream(at: &BuilderAddress) -> Result<DuplexStream, BuildKitUnreachable> {
@@ -219,10 +242,13 @@ mod tests {
 
     #[test]
     fn a_platform_without_a_worker_is_refused_with_those_that_there_are() {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let _entered = runtime.enter();
+        let runtime = Arc::new(NetworkRuntime::new(1).unwrap());
+        let handle = runtime.handle();
+        let _entered = handle.enter();
         let connection = |platforms: &[&str]| Connection {
             address: "tcp://builder.example:1234".to_owned(),
+            is_local: false,
+            runtime: Arc::clone(&runtime),
             channel: Endpoint::from_static("http://localhost").connect_lazy(),
             platforms: platforms.iter().map(|one| one.parse().unwrap()).collect(),
         };

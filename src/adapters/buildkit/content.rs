@@ -5,7 +5,7 @@
 //! only those that are neither here nor in the registry that has its parent.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     convert::Infallible,
     io::{Read as _, Seek as _, SeekFrom},
     path::PathBuf,
@@ -64,8 +64,8 @@ pub(super) enum HandedOrigin {
 pub(super) struct BuildContent {
     pub(super) layout: ImageLayout,
     pub(super) handed: BTreeMap<Digest, HandedBlob>,
-    /// The blobs that are not to be sent, beside those in the layout.
-    pub(super) there: BTreeSet<Digest>,
+    /// The layers that are not to be sent, beside those in the layout, and the repositories that have them.
+    pub(super) there: BTreeMap<Digest, Repository>,
     pub(super) registry: Option<Arc<dyn ImageRegistry>>,
     /// What was fetched from a registry, for the time of the build.
     pub(super) fetched: Mutex<BTreeMap<Digest, PathBuf>>,
@@ -324,7 +324,7 @@ impl ReceivedBlob {
             size,
             platform: None,
         };
-        if content.there.contains(&descriptor.digest) || content.layout.has(&descriptor) {
+        if content.there.contains_key(&descriptor.digest) || content.layout.has(&descriptor) {
             return Err(Status::already_exists(format!(
                 "{} is there",
                 descriptor.digest

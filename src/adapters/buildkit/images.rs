@@ -81,13 +81,15 @@ impl ImageDaemon for BuildKitStore {
             Ok((folder, LayerFile::there(layer, file)))
         };
         let (_folder, file) = made().map_err(failed)?;
-        let config = json!({
+        let mut config = json!({
             "architecture": platform.architecture,
             "os": platform.os,
-            "variant": platform.variant.as_deref().unwrap_or_default(),
             "config": {"Labels": labels},
             "rootfs": {"type": "layers", "diff_ids": [file.layer.diff_id]},
         });
+        if let Some(variant) = &platform.variant {
+            config["variant"] = json!(variant);
+        }
         let layers = [file.layer.descriptor.clone()];
         let name = reference.to_string();
         let image = oci_image(config.to_string().as_bytes(), &layers).map_err(odd(&name))?;

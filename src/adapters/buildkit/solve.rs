@@ -86,24 +86,25 @@ impl Builder for BuildKitBuilder<'_> {
         events: &mut dyn FnMut(BuildEvent),
     ) -> Result<ImageInfo, BuildError> {
         let handed = self.store.handed_over(request, &self.connection)?;
-        let there = handed.there.clone();
-        let content = Arc::new(self.store.content(&handed)?);
         let build = RunningBuild {
             request,
-            content,
+            content: Arc::new(handed.content),
             context: ContextUpload::new(&request.entries, &request.folders),
             contexts: handed.contexts,
             repositories: handed.repositories,
         };
         let secrets = &request.secrets;
         let mut masked = |event: BuildEvent| events(event.masked(secrets));
-        let solved = self.store.block_on(self.run(&build, &mut masked));
+        let solved = self
+            .connection
+            .runtime
+            .block_on(self.run(&build, &mut masked));
         if let Some(error) = build.context.take_error() {
             let reference = Box::new(request.reference.clone());
             return Err(BuildKitError::Archive { reference, error }.into());
         }
         let digest = solved.map_err(|error| error.masked(secrets))?;
-        Ok(self.store.accept(&digest, request, &there)?)
+        Ok(self.store.accept(&digest, request, &build.content.there)?)
     }
 }
 
@@ -156,8 +157,8 @@ impl BuildKitBuilder<'_> {
         let answer = answer.map_err(|status| self.failure(request, &mut trace, &status))?;
         let named = answer.exporter_response.get(DIGEST);
         named.and_then(|text| text.parse().ok()).ok_or_else(|| {
-            let message = "the BuildKit ended the build without naming an image".to_owned();
-            build_output::failure(&mut trace, message)
+            let message = "the BuildKit ended the build without naming an image";
+            self.failed(&mut trace, message)
         })
     }
 
@@ -255,25 +256,15 @@ impl BuildKitBuilder<'_> {
         }
         let message = status.message();
         let message = message.strip_prefix("failed to solve: ").unwrap_or(message);
-        match build_output::failure(trace, message.to_owned()) {
-            BuildError::Failed {
-                instruction,
-                step,
-                last_lines,
-                message,
-                hint,
-            } => BuildError::Failed {
-                instruction,
-                step,
-                last_lines,
-                message,
-                hint: hint.map(|_| {
-                    let address = &self.connection.address;
-                    format!("its disk is full: `buildctl --addr {address} du` says of what, `buildctl --addr {address} prune` frees some")
-                }),
-            },
-            other => other,
-        }
+        self.failed(trace, message)
+    }
+
+    fn failed(&self, trace: &mut BuildKitTrace, message: &str) -> BuildError {
+        let address = &self.connection.address;
+        let if_full = format!(
+            "its disk is full: `buildctl --addr {address} du` says of what, `buildctl --addr {address} prune` frees some"
+        );
+        build_output::failure(trace, message.to_owned(), &if_full)
     }
 
     fn lost(&self, request: &BuildRequest, status: &Status) -> BuildError {

@@ -22,7 +22,6 @@ use crate::{
         credentials::Credentials,
         destination::{Destination, DestinationError, ImageRegistry, Programs, StoredLayer},
         layout::{ImageLayout, LayoutError},
-        runtime::NetworkRuntime,
         store::TemporaryFolder,
     },
     image::{
@@ -30,11 +29,8 @@ use crate::{
         ImageManifest, ImageMismatch, ImagePython, Layer, LayerContents, LayerFile, LayerScanner,
         ManifestOrIndex, MediaType, Platform, Program, Reference, Repository, Tree,
     },
-    project::{BuilderAddress, BuilderEndpoint, Builders, loopback::is_loopback},
+    project::{BuilderAddress, Builders, loopback::is_loopback},
 };
-
-/// The threads that wait for a `BuildKit`.
-const THREADS: usize = 4;
 
 /// How a handed over image is called, besides its digest.
 const HANDED: &str = "sparkpack";
@@ -62,7 +58,6 @@ pub struct BuildKitStore {
     pub(super) settings: StoreSettings,
     connections: Mutex<BTreeMap<String, Connection>>,
     images: Mutex<KnownImages>,
-    runtime: NetworkRuntime,
 }
 
 /// The images that were found or made in this run.
@@ -89,27 +84,19 @@ pub(super) struct HandedOver {
     pub(super) contexts: BTreeMap<String, String>,
     /// The repositories that `BuildKit` pulls from and caches in.
     pub(super) repositories: Vec<Repository>,
-    /// The layers that a registry has.
-    pub(super) there: BTreeMap<Digest, Repository>,
-    blobs: BTreeMap<Digest, HandedBlob>,
+    /// What it may read, and where its blobs go.
+    pub(super) content: BuildContent,
 }
 
 impl BuildKitStore {
     /// A store; no `BuildKit` is asked yet.
-    ///
-    /// # Errors
-    /// The system gives no threads.
-    pub fn new(settings: StoreSettings) -> std::io::Result<Self> {
-        Ok(Self {
+    #[must_use]
+    pub fn new(settings: StoreSettings) -> Self {
+        Self {
             settings,
             connections: Mutex::default(),
             images: Mutex::default(),
-            runtime: NetworkRuntime::new(THREADS)?,
-        })
-    }
-
-    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
-        self.runtime.block_on(future)
+        }
     }
 
     pub(super) fn credentials(&self) -> Arc<Credentials> {
@@ -136,14 +123,13 @@ impl BuildKitStore {
         if let Some(known) = connections.get(&at.text) {
             return Ok(known.clone());
         }
-        let is_here = self.settings.builders.is_here(&at.text);
-        if self.settings.registry.is_none() && !is_here {
+        if self.settings.registry.is_none() && !at.endpoint.is_local() {
             return Err(BuildKitError::Unreachable {
                 address: at.text.clone(),
                 reason: BuildKitUnreachable::Network,
             });
         }
-        let opened = self.block_on(Connection::open(at))?;
+        let opened = Connection::open(at)?;
         connections.insert(at.text.clone(), opened.clone());
         Ok(opened)
     }
@@ -245,7 +231,7 @@ impl BuildKitStore {
         if settings.has_own_authorities || is_special {
             return false;
         }
-        !is_loopback(host) || settings.builders.is_here(&connection.address)
+        connection.is_local || !is_loopback(host)
     }
 
     /// What a build gets of the images that its Dockerfile names.
@@ -257,8 +243,7 @@ impl BuildKitStore {
         let mut handed = HandedOver {
             contexts: BTreeMap::new(),
             repositories: self.settings.builders.cache.iter().cloned().collect(),
-            there: BTreeMap::new(),
-            blobs: BTreeMap::new(),
+            content: self.content()?,
         };
         for name in &request.images {
             let found = self.look_up(name, Some(&request.platform))?;
@@ -273,12 +258,12 @@ impl BuildKitStore {
                     format!("docker-image://{pinned}")
                 }
                 _ => {
-                    self.hand_over(&known, &mut handed.blobs)?;
+                    self.hand_over(&known, &mut handed.content.handed)?;
                     format!("oci-layout://{HANDED}@{}", known.image.digest)
                 }
             };
             handed.contexts.insert(familiar(name), at);
-            handed.there.extend(known.elsewhere);
+            handed.content.there.extend(known.elsewhere);
         }
         Ok(handed)
     }
@@ -311,8 +296,8 @@ impl BuildKitStore {
         Ok(())
     }
 
-    /// What a build may read and write.
-    pub(super) fn content(&self, handed: &HandedOver) -> Result<BuildContent, DestinationError> {
+    /// What a build may read and write: nothing to read yet.
+    fn content(&self) -> Result<BuildContent, DestinationError> {
         let folder = TemporaryFolder::new().map_err(|error| LayoutError::Disk {
             what: "written",
             folder: self.settings.layout.folder().to_owned(),
@@ -320,8 +305,8 @@ impl BuildKitStore {
         });
         Ok(BuildContent {
             layout: self.settings.layout.clone(),
-            handed: handed.blobs.clone(),
-            there: handed.there.keys().cloned().collect(),
+            handed: BTreeMap::new(),
+            there: BTreeMap::new(),
             registry: self.settings.registry.clone(),
             fetched: Mutex::default(),
             folder: folder?,
@@ -520,20 +505,6 @@ impl Programs for BuildKitStore {
                 None => ImagePython::Unknown,
             },
             (Err(_), None) => ImagePython::Unknown,
-        })
-    }
-}
-
-impl Builders {
-    /// Whether a `BuildKit` runs on this machine.
-    fn is_here(&self, address: &str) -> bool {
-        let mut all = self.all();
-        all.any(|at| {
-            at.text == address
-                && match &at.endpoint {
-                    BuilderEndpoint::Unix(_) => true,
-                    BuilderEndpoint::Tcp(host) => is_loopback(host),
-                }
         })
     }
 }

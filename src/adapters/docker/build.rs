@@ -27,6 +27,10 @@ use crate::{
     package::archive::ArchiveError,
 };
 
+/// What to do if the daemon's disk is full.
+const IF_FULL: &str =
+    "the daemon's disk is full: `docker system df` says of what, `docker builder prune` frees some";
+
 /// How often the progress of sending a context is reported.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -96,13 +100,13 @@ impl Daemon {
         let named = output.image().map(str::to_owned);
         named.as_deref().and_then(image_id).ok_or_else(|| {
             let message = "the daemon stopped talking before it named an image".to_owned();
-            build_output::failure(output, message)
+            build_output::failure(output, message, IF_FULL)
         })
     }
 
     fn build_error(&self, output: &mut dyn Output, error: &bollard::errors::Error) -> BuildError {
         match error::said(error) {
-            Some(message) => build_output::failure(output, message),
+            Some(message) => build_output::failure(output, message, IF_FULL),
             None => self.failed(error, String::new).into(),
         }
     }

@@ -77,7 +77,7 @@ pub(crate) fn preview(
     manifests: &Manifests<'_>,
     is_remote: bool,
 ) -> Result<Preview, Error> {
-    if let Some(store) = run.services.images_of_builders()? {
+    if let Some(store) = run.services.images_of_builders() {
         return of_builders(run, targets, &store, is_remote);
     }
     let (daemon, known) = match run.services.local_daemon() {

@@ -111,9 +111,9 @@ impl<'a> Services<'a> {
     }
 
     /// What there is of the images that `BuildKit`s build, if they do; nobody is asked.
-    pub(crate) fn images_of_builders(&self) -> Result<Option<BuildKitStore>, Error> {
-        let store = |builders| self.buildkit_store(builders, None, &Arc::default());
-        self.builders().map(store).transpose()
+    pub(crate) fn images_of_builders(&self) -> Option<BuildKitStore> {
+        let builders = self.builders()?;
+        Some(self.buildkit_store(builders, None, &Arc::default()))
     }
 
     fn buildkit_store(
@@ -121,9 +121,9 @@ impl<'a> Services<'a> {
         builders: &Builders,
         registry: Option<&Arc<dyn ImageRegistry>>,
         credentials: &Arc<Credentials>,
-    ) -> Result<BuildKitStore, Error> {
+    ) -> BuildKitStore {
         let project = &self.session.project;
-        Ok(BuildKitStore::new(StoreSettings {
+        BuildKitStore::new(StoreSettings {
             builders: builders.clone(),
             layout: self.session.dist().layout(),
             registry: registry.cloned(),
@@ -131,7 +131,7 @@ impl<'a> Services<'a> {
             insecure: project.insecure.iter().cloned().collect(),
             mirrored: mirrors_of_others(project).into_keys().collect(),
             has_own_authorities: project.ca.is_some(),
-        })?)
+        })
     }
 
     /// The daemon, or what takes its place where `BuildKit`s build. `--offline` allows it, because it is the user's own
@@ -144,7 +144,7 @@ impl<'a> Services<'a> {
                 } else {
                     Some(self.shared_registry()?)
                 };
-                let store = self.buildkit_store(builders, registry, self.credentials()?)?;
+                let store = self.buildkit_store(builders, registry, self.credentials()?);
                 return Ok(Box::new(store) as Box<dyn ImageDaemon>);
             }
             let daemon = Daemon::connect()?;
