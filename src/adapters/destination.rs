@@ -113,11 +113,11 @@ pub trait ImageDaemon: Programs {
         Ok(())
     }
 
-    /// An image as it is stored, if its layers need not be taken out of a daemon.
+    /// The image with an ID as it is stored, if its layers need not be taken out of a daemon.
     ///
     /// # Errors
     /// It cannot be read.
-    fn stored(&self, _image: &ImageInfo) -> Result<Option<StoredImage>, DestinationError> {
+    fn stored(&self, _id: &Digest) -> Result<Option<StoredImage>, DestinationError> {
         Ok(None)
     }
 

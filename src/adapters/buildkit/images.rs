@@ -52,8 +52,10 @@ impl ImageDaemon for BuildKitStore {
         Ok(())
     }
 
-    fn stored(&self, image: &ImageInfo) -> Result<Option<StoredImage>, DestinationError> {
-        let known = self.of_id(image)?;
+    fn stored(&self, id: &Digest) -> Result<Option<StoredImage>, DestinationError> {
+        let Some(known) = self.look_up(id.as_str(), None)? else {
+            return Ok(None);
+        };
         let layers = self.layers(&known)?;
         let image = known.image;
         Ok(Some(StoredImage { image, layers }))

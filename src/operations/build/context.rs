@@ -223,8 +223,8 @@ impl ContextWriter<'_> {
         Err(defect.hint(what_is_there(wanted, &there)).into())
     }
 
-    /// The Dockerfile that is sent, and the images that it names: each image is replaced by a name under which the daemon has exactly the locked or
-    /// planned image.
+    /// The Dockerfile that is sent, and the images that it names: each is replaced by a name under which the daemon has exactly
+    /// the locked or planned image.
     fn dockerfile(
         &self,
         inputs: &DockerfileInputs,

@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::run::Run;
 use crate::{
-    adapters::{cache::CacheKind, destination::ImageDaemon, digest_cache, layers, store},
+    adapters::{
+        cache::CacheKind,
+        destination::{ImageDaemon, StoredImage, StoredLayer},
+        digest_cache, layers, store,
+    },
     error::{Error, ImageProblem},
     image::{
         AssembledImage, Compression, Descriptor, Digest, ImageConfig, ImageError, ImageManifest,
@@ -71,7 +75,8 @@ impl DaemonImage {
 }
 
 impl Run<'_> {
-    /// The image with those of its layers whose files `is_needed`. It is exported if the cache does not have all that.
+    /// The image with those of its layers whose files `is_needed`. It is exported if the cache does not have all that, unless
+    /// its layers lie in files or in a registry.
     ///
     /// # Errors
     /// No daemon has it, or it does not come out.
@@ -81,6 +86,11 @@ impl Run<'_> {
         is_needed: &dyn Fn(&Descriptor) -> bool,
         progress: &mut dyn Progress,
     ) -> Result<ExportedImage, Error> {
+        if self.services.builders().is_some()
+            && let Some(stored) = self.services.daemon()?.stored(&from.id)?
+        {
+            return self.as_stored(stored, is_needed, progress);
+        }
         self.services.moving(&format!("export {}", from.id), || {
             let known = self.known_export(from).filter(|known| {
                 let mut layers = known.layers.iter();
@@ -91,6 +101,26 @@ impl Run<'_> {
                 None => self.export(from, progress),
             }
         })
+    }
+
+    /// An image whose layers lie in files or in a registry, from which those that are needed are fetched.
+    fn as_stored(
+        &self,
+        StoredImage { image, layers }: StoredImage,
+        is_needed: &dyn Fn(&Descriptor) -> bool,
+        progress: &mut dyn Progress,
+    ) -> Result<ExportedImage, Error> {
+        let layers = layers.into_iter().map(|layer| match layer {
+            StoredLayer::File(file) => Ok(file),
+            StoredLayer::Repository(layer, repository) => {
+                if is_needed(&layer.descriptor) {
+                    self.layer(&repository, &layer.descriptor, progress)?;
+                }
+                Ok(self.layer_file(&layer.descriptor, &layer.diff_id))
+            }
+        });
+        let layers = layers.collect::<Result<_, Error>>()?;
+        Ok(ExportedImage { image, layers })
     }
 
     /// Exports again what is missing or damaged of the files of an export.

@@ -134,7 +134,6 @@ impl Platforms<'_> {
             },
         };
         let Err(why) = asked else {
-            first.builder.require_builder(&missing)?;
             first.builder.refuse_hopeless(missing)?;
             for one in &mut self.builders {
                 one.adopt_below()?;

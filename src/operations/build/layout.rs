@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     adapters::{
-        destination::{StoredImage, StoredLayer},
         layout::{ImageLayout, LayoutError},
         registry::RegistryImage,
     },
@@ -138,10 +137,7 @@ impl<'a> LayoutBuilder<'a> {
                     continue;
                 };
                 refuse_conflict(&stage.fingerprint, reference, &image.info)?;
-                let pinned = reference.repository.with_digest(&image.digest);
-                daemon.pull(&pinned, &stage.platform, "", &mut |_| ())?;
-                let adopted = daemon.inspect(&pinned.to_string())?;
-                daemon.tag(&adopted.ok_or_else(|| gone(&pinned))?, reference)?;
+                self.run.pulled_as(reference, &image, &mut |_| ())?;
             }
         }
         Ok(())
@@ -225,35 +221,12 @@ impl<'a> LayoutBuilder<'a> {
         made: &BuiltImage,
         progress: &mut dyn Progress,
     ) -> Result<AssembledImage, Error> {
-        if let Some(stored) = self.run.services.daemon()?.stored(&made.info)? {
-            let added = |progress: &mut dyn Progress| {
-                let layers = self.stored_layers(&stored, progress)?;
-                Ok((stored.image.clone(), layers))
-            };
-            return self.add(&made.reference, added, progress);
-        }
         let exported = |progress: &mut dyn Progress| {
             let is_needed = |layer: &Descriptor| !self.layout.has(layer);
             let exported = self.run.exported(&made.into(), &is_needed, progress)?;
             Ok((exported.image, exported.layers))
         };
         self.add(&made.reference, exported, progress)
-    }
-
-    /// The files of the layers of an image that no daemon has. What only a registry has is fetched.
-    fn stored_layers(
-        &self,
-        stored: &StoredImage,
-        progress: &mut dyn Progress,
-    ) -> Result<Vec<LayerFile>, Error> {
-        let layers = stored.layers.iter().map(|layer| match layer {
-            StoredLayer::File(file) => Ok(file.clone()),
-            StoredLayer::Repository(layer, repository) => {
-                let file = self.run.layer(repository, &layer.descriptor, progress)?;
-                Ok(LayerFile::there(layer.clone(), file))
-            }
-        });
-        layers.collect()
     }
 
     /// The files of the layers that the layout lacks.

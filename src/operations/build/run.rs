@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    adapters::destination::{Destination, ImageDaemon},
-    error::Error,
+    adapters::{
+        destination::{Destination, ImageDaemon},
+        docker::TransferEvent,
+        registry::RegistryImage,
+    },
+    error::{Error, ImageProblem},
     image::{Digest, ImageInfo, Platform, Reference},
     operations::{
         resolution::Prepared,
@@ -119,6 +123,27 @@ impl Run<'_> {
                 (name, found.map(|found| self.as_made(stage, found)))
             }));
         }
+    }
+
+    /// Has the daemon pull a registry's image by its digest, and gives it the tag of `reference`.
+    ///
+    /// # Errors
+    /// It did not arrive.
+    pub(crate) fn pulled_as(
+        &self,
+        reference: &Reference,
+        image: &RegistryImage,
+        events: &mut dyn FnMut(TransferEvent),
+    ) -> Result<ImageInfo, Error> {
+        let (services, daemon) = (self.services, self.services.daemon()?);
+        let pinned = reference.repository.with_digest(&image.digest);
+        let registry_auth = services.registry_auth(&pinned.repository)?;
+        daemon.pull(&pinned, &image.info.platform, &registry_auth, events)?;
+        // Its image ID is the daemon's own: of the config, or of the manifest in the containerd store.
+        let pulled = daemon.inspect(&pinned.to_string())?;
+        let info = pulled.ok_or_else(|| Error::unexpected(&pinned, ImageProblem::Gone))?;
+        daemon.tag(&info, reference)?;
+        Ok(info)
     }
 
     /// What the daemon has of a stage.

@@ -22,7 +22,7 @@ use crate::{
     error::{Error, ImageProblem},
     image::{
         ExpectedBase, ImageDocuments, ImageInfo, LABEL_FINGERPRINT, LABEL_FORMAT, LABEL_LAYERS,
-        LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE, LayerFile, Platform, Reference,
+        LABEL_RECORD, LABEL_RECORD_DIGEST, LABEL_STAGE, LayerFile, Reference,
     },
     operations::{
         dist::{Action, BuiltImage, Packer},
@@ -172,47 +172,27 @@ impl<'a> StageBuilder<'a> {
         Ok(built)
     }
 
-    /// Refuses images that only a builder can make, before the first image of the run is made, if no daemon answers, or no
-    /// `BuildKit` that runs programs of their platforms.
+    /// Refuses images that only a builder can make, before the first image of the run is made, if no daemon answers.
     ///
     /// # Errors
-    /// [`Error::NoBuilder`], which names all of them; or that of the `BuildKit`.
+    /// [`Error::NoBuilder`], which names all of them.
     pub(crate) fn require_builder(&self, stages: &[&PlatformStage]) -> Result<(), Error> {
-        let stages = stages.iter().copied();
-        let of_builder = stages.filter(|stage| stage.inputs.recipe.needs_builder());
-        let of_builder: Vec<&PlatformStage> = of_builder.collect();
-        let images = of_builder.iter();
+        let stages = stages.iter();
+        let images = stages.filter(|stage| stage.inputs.recipe.needs_builder());
         let images: Vec<(&str, &str)> = images.map(|stage| (&*stage.title, &*stage.name)).collect();
         if images.is_empty() {
             return Ok(());
         }
-        let daemon = match self.run.services.daemon() {
+        match self.run.services.daemon() {
             Err(Error::Docker(why @ DockerError::Unreachable { .. })) => {
-                return Err(Error::no_builder(images, Arc::new(why), None));
+                Err(Error::no_builder(images, Arc::new(why), None))
             }
-            answer => answer?,
-        };
-        if self.run.services.builders().is_none() {
-            return Ok(());
+            answer => answer.map(drop),
         }
-        let stages = of_builder.iter();
-        let mut platforms: Vec<(&Platform, bool)> = Vec::new();
-        for stage in stages {
-            if decision::to_build(stage, self.found(stage)?.as_ref(), None).is_none() {
-                continue;
-            }
-            self.refuse_root_of_daemon(stage)?;
-            let asked = (&stage.platform, has_run(stage));
-            if !platforms.contains(&asked) && !platforms.contains(&(asked.0, true)) {
-                daemon.require_platform(asked.0, asked.1)?;
-                platforms.push(asked);
-            }
-        }
-        Ok(())
     }
 
     /// Refuses what cannot be built whatever its steps do, before the first image of the run is built: what the builder
-    /// lacks, secrets that are not there, and a Python that the root image does not have.
+    /// lacks or whether it answers, secrets that are not there, and a Python that the root image does not have.
     ///
     /// # Errors
     /// The first such stage that the daemon lacks.
@@ -227,11 +207,17 @@ impl<'a> StageBuilder<'a> {
             let has_secrets = inputs.resolution.secret_mounts().next().is_some();
             let is_py = is_of_built_in(&stage.image, Kind::Py);
             let root = self.root_of_daemon(inputs);
-            if !has_secrets && !is_py && root.is_none() && inputs.dockerfile.features().is_empty() {
+            let is_elsewhere = self.run.services.builders().is_some();
+            let has_features = !inputs.dockerfile.features().is_empty();
+            if !is_elsewhere && !has_secrets && !is_py && root.is_none() && !has_features {
                 continue;
             }
             let daemon = self.run.services.daemon()?;
             if decision::to_build(stage, self.found(stage)?.as_ref(), None).is_some() {
+                if is_elsewhere {
+                    self.refuse_images_of_daemon(stage)?;
+                }
+                daemon.require_platform(&stage.platform, inputs.resolution.has_run())?;
                 refuse_what_the_builder_lacks(&*daemon.builder(&stage.platform)?, inputs)?;
                 self.secrets(stage, inputs)?;
                 self.refuse_other_python(stage)?;
@@ -259,12 +245,11 @@ impl<'a> StageBuilder<'a> {
         matches!(locked, Some(LockedImage::LocalDaemon { .. })).then_some(root)
     }
 
-    /// Refuses a stage whose root image only a daemon can have, where a `BuildKit` builds.
-    fn refuse_root_of_daemon(&self, stage: &PlatformStage) -> Result<(), Error> {
+    /// Refuses a stage that stands on an image which only a daemon can have.
+    fn refuse_images_of_daemon(&self, stage: &PlatformStage) -> Result<(), Error> {
         for text in stage.inputs.recipe.external_images() {
-            let locked = self.run.prepared.lock.images.get(text);
-            if let Some(LockedImage::LocalDaemon { local_id }) = locked {
-                let problem = ImageProblem::NotForBuildKit(local_id.clone());
+            if let Some(image) = self.run.locked_in_daemon(text, &stage.platform) {
+                let problem = ImageProblem::NotForBuildKit(image.id);
                 return Err(Error::unexpected(&text, problem));
             }
         }
@@ -513,14 +498,6 @@ fn refuse_what_the_builder_lacks(
             );
             Err(defect.hint("use a daemon with BuildKit, without `DOCKER_BUILDKIT=0`, or write it the old way").into())
         }
-    }
-}
-
-/// Whether its steps run programs of its platform.
-fn has_run(stage: &PlatformStage) -> bool {
-    match &stage.inputs.recipe {
-        Recipe::Dockerfile(inputs) => inputs.resolution.has_run(),
-        Recipe::Files(_) => false,
     }
 }
 

@@ -197,16 +197,11 @@ impl Pusher<'_> {
             .reference
             .repository
             .with_digest(&pushed.image.digest);
-        daemon.pull(
-            &pinned,
-            &pushed.image.info.platform,
-            &self.run.services.registry_auth(&pinned.repository)?,
-            &mut |event| transferred(progress.as_mut(), Transfer::Pulled, &event),
-        )?;
-        // Its image ID is the daemon's own: of the config, or of the manifest in the containerd store.
-        let pulled = daemon.inspect(&pinned.to_string())?;
-        let info = pulled.ok_or_else(|| Error::unexpected(&pinned, ImageProblem::Gone))?;
-        daemon.tag(&info, &pushed.reference)?;
+        let info = self
+            .run
+            .pulled_as(&pushed.reference, &pushed.image, &mut |event| {
+                transferred(progress.as_mut(), Transfer::Pulled, &event);
+            })?;
         self.remember(name, &info);
         progress.end(Outcome::Pulled(&pinned));
         Ok(made(info))
@@ -281,7 +276,7 @@ impl Pusher<'_> {
             return self.send_exported(stage, made);
         }
         let tags = StageTags::of(self.run, stage)?;
-        let stored = self.run.services.daemon()?.stored(&made.info)?;
+        let stored = self.run.services.daemon()?.stored(&made.info.id)?;
         let mut progress = self.run.session.events.begin(&stage.title);
         progress.step(Step::Push(&made.reference));
         let own = staging_tag(&made.reference, &made.info.id);
@@ -302,8 +297,8 @@ impl Pusher<'_> {
         self.claim(stage, (image, made.clone()), staged, progress.as_mut())
     }
 
-    /// Pushes an image under the name `own`. No daemon has it, so that it is sent layer by layer; those of its parent are in
-    /// the registry.
+    /// Pushes an image under the staging tag `own`. No daemon has it, so that it is sent layer by layer; those of its parent
+    /// are in the registry.
     fn send_stored(
         &self,
         stored: &StoredImage,
@@ -345,13 +340,6 @@ impl Pusher<'_> {
         made: &BuiltImage,
     ) -> Result<PushedImage, Error> {
         let mut progress = self.run.session.events.begin(&stage.title);
-        if let Some(stored) = self.run.services.daemon()?.stored(&made.info)? {
-            progress.step(Step::Push(&made.reference));
-            let pinned = made.reference.repository.with_digest(&stored.image.digest);
-            self.send_stored(&stored, &pinned, progress.as_mut())?;
-            let there = RegistryImage::from(stored.image);
-            return self.claim(stage, (there, made.clone()), None, progress.as_mut());
-        }
         let layout = self.run.session.project.layout().map(ImageLayout::new);
         let is_needed =
             |layer: &Descriptor| layout.as_ref().is_none_or(|layout| !layout.has(layer));
