@@ -265,6 +265,13 @@ fn offline_asks_none_on_another_machine() {
     let told = "error[E508]: cannot reach the BuildKit at `tcp://builder.example:1234`: it is asked over the network";
     let is_told = failed.stderr.contains(told) && failed.stderr.contains("leave out `--offline`");
     assert!(is_told, "{}", failed.stderr);
+
+    let told = project.run(&["doctor", "--offline"]).stdout;
+    let line = told.lines().find(|line| line.contains("builder ")).unwrap();
+    assert!(
+        line.ends_with("tcp://builder.example:1234: --offline asks nobody"),
+        "{told}"
+    );
 }
 
 #[test]

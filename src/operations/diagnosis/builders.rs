@@ -4,15 +4,19 @@ use super::{daemon::DaemonAnswer, finding::Finding, project::ProjectNeeds};
 use crate::{
     adapters::buildkit::BuildKitError,
     code::Code,
+    error::Error,
     image::Platform,
     project::{BuilderAddress, Builders},
 };
+
+/// Why a `BuildKit` on another machine is not asked.
+const OFFLINE: &str = "--offline asks nobody";
 
 /// A `BuildKit`, and what it answered; `None` where it took too long.
 pub(super) struct AskedBuilder {
     pub(super) at: BuilderAddress,
     /// The platforms of its workers.
-    pub(super) answer: Option<Result<Vec<Platform>, BuildKitError>>,
+    pub(super) answer: Option<Result<Vec<Platform>, Error>>,
 }
 
 /// The daemon, which builds nothing here.
@@ -27,28 +31,30 @@ pub(super) fn of_daemon(answer: &DaemonAnswer) -> Option<Finding> {
 }
 
 /// The builders: all of them answer, or what keeps the first.
-pub(super) fn of_builders(asked: &[AskedBuilder]) -> Finding {
+pub(super) fn of_builders(builders: &Builders, asked: &[AskedBuilder]) -> Finding {
     const CHECK: &str = "builder";
     for AskedBuilder { at, answer } in asked {
-        let (code, text, hint) = match answer {
-            Some(Ok(_)) => continue,
-            Some(Err(error)) => (error.code(), error.to_string(), error.hint()),
+        match answer {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Finding::of_error(CHECK, error),
             None => {
                 let text = format!(
                     "the BuildKit at `{}` takes the connection, and does not answer",
                     at.text
                 );
-                (Code::E508, text, None)
+                return Finding::bad(CHECK, Code::E508, text).hint(Code::E508.cure());
             }
-        };
-        let finding = Finding::bad(CHECK, code, text);
-        return match hint {
-            Some(hint) => finding.hint(hint),
-            None => finding.hint(code.cure()),
-        };
+        }
+    }
+    if let Some(at) = builders.all().find(|at| is_not_asked(at, asked)) {
+        return Finding::not_asked(CHECK, format!("{}: {OFFLINE}", at.text));
     }
     let all: Vec<String> = asked.iter().map(|asked| asked.at.text.clone()).collect();
     Finding::good(CHECK, format!("BuildKit at {}", all.join(" and ")))
+}
+
+fn is_not_asked(at: &BuilderAddress, asked: &[AskedBuilder]) -> bool {
+    asked.iter().all(|asked| asked.at != *at)
 }
 
 /// The platforms of the images that have a Dockerfile.
@@ -61,9 +67,11 @@ pub(super) fn of_platforms(
     for platform in &needs.platforms {
         let Some(at) = builders.of(platform) else {
             let error = BuildKitError::NoAddress(platform.clone());
-            let finding = Finding::bad(CHECK, error.code(), error.to_string());
-            return finding.hint(error.hint().unwrap_or_default());
+            return Finding::of_error(CHECK, &error.into());
         };
+        if is_not_asked(at, asked) {
+            return Finding::not_asked(CHECK, OFFLINE);
+        }
         let workers = asked.iter().find(|asked| asked.at == *at);
         let Some(Some(Ok(workers))) = workers.map(|asked| &asked.answer) else {
             return Finding::not_asked(CHECK, "a BuildKit does not answer");

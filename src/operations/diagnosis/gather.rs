@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     adapters::{
-        buildkit::{self, BuildKitError},
+        buildkit,
         docker::{AboutDaemon, Daemon, DockerError},
         git::{self, AboutCheckout, NoGit},
         machine,
@@ -54,7 +54,7 @@ pub(crate) struct DiagnosisRequest<'a> {
 type PendingRegistry = Option<Pending<Result<RegistryFacts, Error>>>;
 
 /// A question to a `BuildKit`.
-type PendingBuilder = Pending<Result<Vec<Platform>, BuildKitError>>;
+type PendingBuilder = Pending<Result<Vec<Platform>, Error>>;
 
 /// Everything that was asked and has not answered yet.
 pub(super) struct OpenQuestions {
@@ -101,7 +101,9 @@ impl OpenQuestions {
             }),
             git: begin(LIMIT, move || git::about(&root)),
             registries: registries.iter().filter_map(ask).collect(),
-            builders: project.map(ask_builders).unwrap_or_default(),
+            builders: project.map_or_else(Vec::new, |project| {
+                ask_builders(project, request.is_offline)
+            }),
         }
     }
 
@@ -130,12 +132,13 @@ impl OpenQuestions {
     }
 }
 
-/// Begins to ask the `BuildKit`s of a project.
-fn ask_builders(project: &Project) -> Vec<(BuilderAddress, PendingBuilder)> {
+/// Begins to ask the `BuildKit`s of a project; offline only those of this machine.
+fn ask_builders(project: &Project, is_offline: bool) -> Vec<(BuilderAddress, PendingBuilder)> {
     let all = project.builders.iter().flat_map(Builders::all).cloned();
-    let begun = all.map(|at| {
+    let asked = all.filter(|at| !is_offline || at.endpoint.is_local());
+    let begun = asked.map(|at| {
         let asked = at.clone();
-        (at, begin(LIMIT, move || buildkit::ask(&asked)))
+        (at, begin(LIMIT, move || Ok(buildkit::ask(&asked)?)))
     });
     begun.collect()
 }

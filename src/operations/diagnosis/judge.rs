@@ -73,7 +73,7 @@ fn of_outside(
         Some(of_project) => vec![
             builders::of_daemon(&answers.daemon)
                 .unwrap_or_else(|| daemon::of_daemon(&answers.daemon, needs)),
-            builders::of_builders(&answers.builders),
+            builders::of_builders(of_project, &answers.builders),
             builders::of_platforms(of_project, &answers.builders, needs),
         ],
         None => vec![
