@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     buildkitd::{Buildkitd, Certificates},
-    support::{Beside, Chain, Run, count, docker, rounds, sha256},
+    support::{Beside, Chain, Run, count, docker, program, rounds, run, sha256},
 };
 
 /// Where no Docker daemon is.
@@ -101,7 +101,7 @@ fn the_whole_chain_is_built_pushed_and_run_without_a_docker_daemon() {
     let layout = project.root().join("dist/oci");
     for image in IMAGES {
         let name = format!("oci:{}:{}", layout.display(), project.reference(image));
-        crate::support::program("skopeo", &["inspect", "--raw", &name]);
+        program("skopeo", &["inspect", "--raw", &name]);
     }
 
     let pushed = project.succeed(&["push"]);
@@ -155,7 +155,7 @@ fn a_push_from_an_empty_machine_moves_only_what_is_new() {
     let name = format!("oci:{}:{}", layout.display(), project.reference("job"));
     let copy = tempfile::tempdir().unwrap();
     let to = format!("dir:{}", copy.path().display());
-    crate::support::program("skopeo", &["copy", "--quiet", &name, &to]);
+    program("skopeo", &["copy", "--quiet", &name, &to]);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn secrets_and_an_agent_are_mounted_and_not_shown() {
     let agent = project.home().join("agent");
     let _agent = UnixListener::bind(&agent).unwrap();
     let mut command = project.command(&["push", "-v"]);
-    let pushed = crate::support::run(command.env("SSH_AUTH_SOCK", &agent));
+    let pushed = run(command.env("SSH_AUTH_SOCK", &agent));
     assert_eq!(pushed.code, 0, "{}", pushed.stderr);
     assert!(!pushed.stderr.contains(SECRET), "{}", pushed.stderr);
     assert_eq!(printed(&chain, "base", "cat /opt/size"), "17\n");
@@ -230,7 +230,7 @@ fn secrets_and_an_agent_are_mounted_and_not_shown() {
         "/opt/size && false &&",
     );
     let mut command = project.command(&["build", "base", "-vvv"]);
-    let failed = crate::support::run(command.env("SSH_AUTH_SOCK", &agent));
+    let failed = run(command.env("SSH_AUTH_SOCK", &agent));
     assert_eq!(failed.code, 6, "{}", failed.stderr);
     let is_masked = failed.stderr.contains("***") && !failed.stderr.contains(SECRET);
     assert!(is_masked, "{}", failed.stderr);
@@ -768,7 +768,7 @@ fn two_first_pushes_by_two_agree_on_one_digest() {
         let push = |address: &str, more: &[&str]| {
             let mut command = project.command(&[more, &["push", "base", "--no-strict"]].concat());
             command.env("SPARKPACK_BUILDER", address);
-            crate::support::run(&mut command)
+            run(&mut command)
         };
         let (ours, theirs) = thread::scope(|scope| {
             let theirs = scope.spawn(|| push(&second.tcp(), &["-C", folder]));
@@ -798,7 +798,7 @@ fn what_is_damaged_in_the_layout_is_told_and_made_again() {
     let image = project.reference("base");
     let layout = project.root().join("dist/oci");
     let name = format!("oci:{}:{image}", layout.display());
-    let manifest = crate::support::program("skopeo", &["inspect", "--raw", &name]);
+    let manifest = program("skopeo", &["inspect", "--raw", &name]);
     let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     let layers = manifest["layers"].as_array().unwrap();
     let digest = layers.last().unwrap()["digest"].as_str().unwrap();
